@@ -1,0 +1,262 @@
+#!lua name=snapup
+--
+-- Snapup's Redis functions: one shard of one sale per call, atomically.
+--
+-- Keys of a shard share a hash tag, so every call stays on one node:
+--   left   hash    sku -> units left, `+sku` -> units ever added, and the controls
+--                  #epoch  #ready  #bits (size of seen, in bits)  #wins (batches that sold something)
+--   held   hash    `sku|shopper` -> live orders held, 37 bytes each; and #epoch
+--   log    stream  intent log: one entry per reserving batch, fields o (owner), e (epoch), r (row) ...
+--   seen   string  one bit per shopper who ever held something here, never cleared within an epoch
+-- `#`, `+` and `|` are outside the alphabet of ids (rule R16). A missing control or key means closed,
+-- never plenty (rule R17). Everything is checked before the first write, because a script error does
+-- not undo earlier writes.
+--
+-- A row is an order as its worker means to write it (service/redis/row.h draws it):
+--   1 version  2 kind  3-18 id  19-34 key  35-38 qty  39-42 limit  43-46 shopper's hash
+--   47-50 storefront  51-54 item  55-62 amount  63 flags  64 length of sku  65- sku|shopper
+-- A record in `held` is: 1-16 id  17-32 key  33 generation  34-37 qty.
+
+local RECORD = 37
+
+-- Epoch of the shard if all of its keys agree and it is loaded, else nil.
+local function open_epoch(left, held, log)
+    local ctl = redis.call('HMGET', left, '#epoch', '#ready', '#bits')
+    if not ctl[1] or ctl[2] ~= '1' or not ctl[3] then return nil end
+    if redis.call('HGET', held, '#epoch') ~= ctl[1] then return nil end
+    if redis.call('EXISTS', log) == 0 then return nil end
+    return tonumber(ctl[1]), tonumber(ctl[3])
+end
+
+local function wrong_epoch(left)
+    return {'EPOCH', redis.call('HGET', left, '#epoch') or '0'}
+end
+
+-- Units and key of a shopper's records: sum of qty, and whether one has this key.
+local function weigh(records, key)
+    local units = 0
+    for at = 1, #records, RECORD do
+        if string.sub(records, at + 16, at + 31) == key then return 0, true end
+        units = units + struct.unpack('>I4', records, at + 33)
+    end
+    return units, false
+end
+
+-- args: epoch, owner, n, n log ids to delete, rows...
+-- Answers {'OK', log id or '', codes, sku, left, sku, left...}; codes has a letter per row:
+--   W won   D the key holds an order already   L limit   S sold out   C no such item here
+-- L and S are lower case when the shopper may have held something before: his key is then to be looked
+-- up in MariaDB before he is refused (rule R15).
+local function reserve(keys, args)
+    local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
+    local epoch, bits = open_epoch(left, held, log)
+    if epoch ~= tonumber(args[1]) then return wrong_epoch(left) end
+    local acks = tonumber(args[3])
+    if acks > 0 then redis.call('XDEL', log, unpack(args, 4, 3 + acks)) end
+
+    local first, n = 4 + acks, #args - 3 - acks
+    if n == 0 then return {'OK', '', ''} end
+    local fields, skus, known = {}, {}, {}
+    for i = 1, n do
+        local row = args[first + i - 1]
+        local sku = string.sub(row, 65, 64 + string.byte(row, 64))
+        fields[i] = string.sub(row, 65)
+        if not known[sku] then
+            known[sku] = true
+            skus[#skus + 1] = sku
+        end
+    end
+    local units, records = {}, {}
+    for i, v in ipairs(redis.call('HMGET', left, unpack(skus))) do
+        units[skus[i]] = v and tonumber(v) or -1
+    end
+    for i, v in ipairs(redis.call('HMGET', held, unpack(fields))) do
+        records[fields[i]] = v or ''
+    end
+
+    local codes, hold, changed, order = {}, {}, {}, {'XADD', log, '*', 'o', args[2], 'e', args[1]}
+    local mark = {'BITFIELD', seen}
+    for i = 1, n do
+        local row, field = args[first + i - 1], fields[i]
+        local sku = string.sub(row, 65, 64 + string.byte(row, 64))
+        local qty, limit, hash = struct.unpack('>I4I4I4', row, 35)
+        local bit = hash % bits
+        if units[sku] < 0 then
+            codes[i] = 'C'
+        elseif string.sub(row, 2, 2) == 'T' then -- stock taken back: no shopper, no hold
+            codes[i] = units[sku] >= qty and 'W' or 'S'
+        else
+            local key = string.sub(row, 19, 34)
+            local mine, again = weigh(records[field], key)
+            if again then
+                codes[i] = 'D'
+            elseif mine + qty > limit then
+                codes[i] = redis.call('GETBIT', seen, bit) == 1 and 'l' or 'L'
+            elseif units[sku] < qty then
+                codes[i] = redis.call('GETBIT', seen, bit) == 1 and 's' or 'S'
+            else
+                codes[i] = 'W'
+                records[field] = records[field] .. string.sub(row, 3, 34) .. '\0' ..
+                    string.sub(row, 35, 38)
+                hold[field] = true
+                local m = #mark
+                mark[m + 1], mark[m + 2], mark[m + 3], mark[m + 4] = 'SET', 'u1', bit, 1
+            end
+        end
+        if codes[i] == 'W' then
+            units[sku] = units[sku] - qty
+            changed[sku] = true
+            order[#order + 1] = 'r'
+            order[#order + 1] = row
+        end
+    end
+
+    local id = ''
+    if next(changed) then
+        local set = {'HSET', left}
+        for sku in pairs(changed) do
+            set[#set + 1] = sku
+            set[#set + 1] = units[sku]
+        end
+        redis.call(unpack(set))
+        redis.call('HINCRBY', left, '#wins', 1)
+        if next(hold) then
+            set = {'HSET', held}
+            for field in pairs(hold) do
+                set[#set + 1] = field
+                set[#set + 1] = records[field]
+            end
+            redis.call(unpack(set))
+            redis.call(unpack(mark))
+        end
+        id = redis.call(unpack(order))
+    end
+    local answer = {'OK', id, table.concat(codes)}
+    for _, sku in ipairs(skus) do
+        answer[#answer + 1] = sku
+        answer[#answer + 1] = units[sku]
+    end
+    return answer
+end
+
+-- args: epoch, n, n log ids to delete, then field, id, generation (one byte), ... per hold to give back.
+-- Gives back only what `held` still names, so twice is harmless; refuses while the shard is older than
+-- the change it is told of (rule R4). Answers {'OK', sku, left...}.
+local function release(keys, args)
+    local left, held, log = keys[1], keys[2], keys[3]
+    local epoch = open_epoch(left, held, log)
+    if not epoch or epoch < tonumber(args[1]) then return wrong_epoch(left) end
+    local acks = tonumber(args[2])
+    local touched = {}
+    for i = 3 + acks, #args, 3 do
+        local field, name = args[i], args[i + 1]
+        local records = redis.call('HGET', held, field) or ''
+        for at = 1, #records, RECORD do
+            if string.sub(records, at, at + 15) == name and
+                string.sub(records, at + 32, at + 32) == args[i + 2] then
+                local qty = struct.unpack('>I4', records, at + 33)
+                local sku = string.match(field, '^[^|]+')
+                local rest = string.sub(records, 1, at - 1) .. string.sub(records, at + RECORD)
+                if rest == '' then
+                    redis.call('HDEL', held, field)
+                else
+                    redis.call('HSET', held, field, rest)
+                end
+                touched[sku] = redis.call('HINCRBY', left, sku, qty)
+                break
+            end
+        end
+    end
+    if acks > 0 then redis.call('XDEL', log, unpack(args, 3, 2 + acks)) end
+    local answer = {'OK'}
+    for sku, units in pairs(touched) do
+        answer[#answer + 1] = sku
+        answer[#answer + 1] = units
+    end
+    return answer
+end
+
+-- args: epoch, then sku, units ever added, ... Adds what is new to the running total (rule R5).
+local function add(keys, args)
+    local left, held, log = keys[1], keys[2], keys[3]
+    local epoch = open_epoch(left, held, log)
+    if not epoch or epoch < tonumber(args[1]) then return wrong_epoch(left) end
+    for i = 2, #args, 2 do
+        local sku, total = args[i], tonumber(args[i + 1])
+        local had = tonumber(redis.call('HGET', left, '+' .. sku) or '-1')
+        if had >= 0 and total > had then
+            redis.call('HSET', left, '+' .. sku, total)
+            redis.call('HINCRBY', left, sku, total - had)
+        end
+    end
+    return {'OK'}
+end
+
+-- Writes a shard under a new epoch, in steps that all name it (rule R6).
+--   args: epoch, 'begin', bits | epoch, 'holds', field, records, hash, ... | epoch, 'end', sku, left, added, ...
+-- Answers {'OK'}; {'DONE'} when this epoch is loaded already; {'EPOCH', newer} when another came later.
+-- Records may be empty: that only marks the shopper as seen.
+local function load(keys, args)
+    local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
+    local ctl = redis.call('HMGET', left, '#epoch', '#ready', '#bits')
+    local now, epoch, step = tonumber(ctl[1] or '0'), tonumber(args[1]), args[2]
+    if now > epoch then return {'EPOCH', ctl[1]} end
+    if now == epoch and ctl[2] == '1' then return {'DONE'} end
+    if step == 'begin' then
+        redis.call('DEL', left, held, log, seen)
+        redis.call('HSET', left, '#epoch', args[1], '#bits', args[3], '#wins', 0)
+        redis.call('HSET', held, '#epoch', args[1])
+        return {'OK'}
+    end
+    if now ~= epoch then return {'EPOCH', ctl[1] or '0'} end
+    if step == 'holds' then
+        local bits = tonumber(ctl[3])
+        for i = 3, #args, 3 do
+            if args[i + 1] ~= '' then redis.call('HSET', held, args[i], args[i + 1]) end
+            redis.call('SETBIT', seen, tonumber(args[i + 2]) % bits, 1)
+        end
+        return {'OK'}
+    end
+    for i = 3, #args, 3 do
+        redis.call('HSET', left, args[i], args[i + 1], '+' .. args[i], args[i + 2])
+    end
+    redis.call('XGROUP', 'CREATE', log, 'snapup', '$', 'MKSTREAM')
+    redis.call('HSET', left, '#ready', 1)
+    return {'OK'}
+end
+
+-- Answers {epoch or '0' when closed, length of the log, control and unit fields of `left`...}.
+local function peek(keys, args)
+    local epoch = open_epoch(keys[1], keys[2], keys[3])
+    local answer = redis.call('HGETALL', keys[1])
+    table.insert(answer, 1, redis.call('XLEN', keys[3]))
+    table.insert(answer, 1, epoch and tostring(epoch) or '0')
+    return answer
+end
+
+-- Looks for an order that is reserved and perhaps not yet durable.
+--   args: id, then fields (`sku|shopper`) it could be held under; none: the log is searched instead.
+-- Answers 1 or 0.
+local function find(keys, args)
+    local id = args[1]
+    for i = 2, #args do
+        local records = redis.call('HGET', keys[2], args[i]) or ''
+        for at = 1, #records, RECORD do
+            if string.sub(records, at, at + 15) == id then return 1 end
+        end
+    end
+    if #args > 1 then return 0 end
+    for _, entry in ipairs(redis.call('XRANGE', keys[3], '-', '+')) do
+        for i = 6, #entry[2], 2 do
+            if string.sub(entry[2][i], 3, 18) == id then return 1 end
+        end
+    end
+    return 0
+end
+
+redis.register_function('snapup_reserve', reserve)
+redis.register_function('snapup_release', release)
+redis.register_function('snapup_add', add)
+redis.register_function('snapup_load', load)
+redis.register_function{function_name = 'snapup_peek', callback = peek, flags = {'no-writes'}}
+redis.register_function{function_name = 'snapup_find', callback = find, flags = {'no-writes'}}

@@ -1,0 +1,239 @@
+/* The transaction that writes a group of orders. */
+#include "base/clock.h"
+#include "sql/committer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A commit this long after its order was reserved pulls the deadline sweep's cursor back. */
+enum { LATE_MS = 5000 };
+
+/* Units of one item and shard in the group. */
+struct delta {
+    uint32_t item, shard;
+    int64_t epoch, units;
+};
+
+struct group {
+    struct sql *sql;
+    struct commit_row *flat; /* those to write, side by side for the bulk statement */
+    struct commit_row **origin; /* rows[] behind each flat row */
+    unsigned n;
+    unsigned cursor;            /* next flat row that RETURNING can name */
+};
+
+static enum status insert_rows(struct group *g, const char *text, sql_row_fn row)
+{
+    const struct commit_row *f = g->flat;
+    const size_t stride = sizeof(*f);
+    const struct sql_col cols[] = {
+        {SQL_C_FIXED, &f->id, stride, UID_LEN}, {SQL_C_U32, &f->storefront, stride, 0},
+        {SQL_C_VAR, &f->shopper, stride, 0},    {SQL_C_FIXED, &f->key, stride, sizeof(f->key)},
+        {SQL_C_U32, &f->item, stride, 0},       {SQL_C_U32, &f->shard, stride, 0},
+        {SQL_C_U32, &f->qty, stride, 0},        {SQL_C_I64, &f->amount, stride, 0},
+    };
+    return sql_run_bulk(g->sql, text, cols, sizeof(cols) / sizeof(cols[0]), g->n, row, g, NULL);
+}
+
+/* RETURNING names the inserted rows in the order in which they were sent. */
+static bool on_inserted(void *arg, const struct sql_val *cols, unsigned n)
+{
+    struct group *g = arg;
+    while (g->cursor < g->n) {
+        struct commit_row *r = &g->flat[g->cursor++];
+        if (cols[0].s.n == UID_LEN && memcmp(cols[0].s.p, r->id.b, UID_LEN) == 0) {
+            r->outcome = ST_OK;
+            break;
+        }
+    }
+    return true;
+}
+
+struct existing {
+    struct commit_row *row;
+    bool found;
+};
+
+static bool on_existing(void *arg, const struct sql_val *cols, unsigned n)
+{
+    struct existing *e = arg;
+    e->found = true;
+    if (cols[0].s.n != UID_LEN || memcmp(cols[0].s.p, e->row->id.b, UID_LEN) != 0)
+        e->row->outcome = ST_DUPLICATE;
+    else
+        e->row->outcome = cols[1].i ? ST_OK : ST_INVALID_STATE;
+    return true;
+}
+
+/* A row that was not inserted: whose is the key? Read with a lock, never from a snapshot (R13). */
+static enum status judge_existing(struct group *g, struct commit_row *r)
+{
+    struct existing e = {r, false};
+    const struct sql_val key[] = {SQL_INT(r->storefront), SQL_STR(r->shopper),
+                                  SQL_BYTES(r->key, sizeof(r->key))};
+    enum status st = sql_run(g->sql,
+                             "SELECT id, state IN (1, 2) FROM orders "
+                             "WHERE storefront = ? AND shopper = ? AND idem = ? FOR UPDATE",
+                             key, 3, on_existing, &e, NULL);
+    if (st != ST_OK)
+        return st;
+    if (!e.found)
+        return r->outcome = ST_INTERNAL;
+    if (r->outcome != ST_DUPLICATE || !r->queued)
+        return ST_OK;
+    const struct sql_val own[] = {SQL_BYTES(r->id.b, UID_LEN), SQL_INT(r->storefront),
+                                  SQL_STR(r->shopper),         SQL_BYTES(r->id.b, UID_LEN),
+                                  SQL_INT(r->item),            SQL_INT(r->shard),
+                                  SQL_INT(r->qty),             SQL_INT(r->amount)};
+    return sql_run(g->sql,
+                   "INSERT IGNORE INTO orders (id, storefront, shopper, idem, item, shard, qty, "
+                   "amount, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 3)",
+                   own, 8, NULL, NULL, NULL);
+}
+
+static enum status insert_carefully(struct group *g)
+{
+    g->cursor = 0;
+    for (unsigned i = 0; i < g->n; i++)
+        g->flat[i].outcome = ST_UNKNOWN;
+    enum status st = insert_rows(g,
+                                 "INSERT IGNORE INTO orders (id, storefront, shopper, idem, item, "
+                                 "shard, qty, amount, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1) "
+                                 "RETURNING id",
+                                 on_inserted);
+    for (unsigned i = 0; st == ST_OK && i < g->n; i++) {
+        struct commit_row *r = &g->flat[i];
+        if (r->outcome == ST_OK)
+            continue;
+        st = judge_existing(g, r);
+        if (r->outcome == ST_OK)
+            r->outcome = ST_COUNT; /* durable and counted before: not in this group's deltas */
+        if (r->outcome == ST_INTERNAL)
+            g->origin[i]->outcome = ST_INTERNAL;
+    }
+    return st;
+}
+
+static enum status insert_plainly(struct group *g)
+{
+    enum status st = insert_rows(g,
+                                 "INSERT INTO orders (id, storefront, shopper, idem, item, shard, "
+                                 "qty, amount, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)",
+                                 NULL);
+    for (unsigned i = 0; i < g->n; i++)
+        g->flat[i].outcome = st;
+    return st;
+}
+
+static int delta_order(const void *a, const void *b)
+{
+    const struct delta *x = a, *y = b;
+    if (x->item != y->item)
+        return x->item < y->item ? -1 : 1;
+    return x->shard < y->shard ? -1 : x->shard > y->shard;
+}
+
+/* Sums units per item and shard; sorted, so that committers lock in one order. Returns their number. */
+static unsigned sum_deltas(const struct group *g, struct delta *d)
+{
+    unsigned n = 0, last = 0;
+    for (unsigned i = 0; i < g->n; i++) {
+        const struct commit_row *r = &g->flat[i];
+        if (r->outcome != ST_OK)
+            continue;
+        unsigned at = last;
+        if (n == 0 || d[at].item != r->item || d[at].shard != r->shard || d[at].epoch != r->epoch)
+            for (at = 0; at < n; at++)
+                if (d[at].item == r->item && d[at].shard == r->shard && d[at].epoch == r->epoch)
+                    break;
+        if (at == n)
+            d[n++] = (struct delta){r->item, r->shard, r->epoch, 0};
+        d[at].units += r->qty;
+        last = at;
+    }
+    qsort(d, n, sizeof(*d), delta_order);
+    return n;
+}
+
+static void mark_fenced(struct group *g, const struct delta *d)
+{
+    for (unsigned i = 0; i < g->n; i++)
+        if (g->flat[i].item == d->item && g->flat[i].shard == d->shard &&
+            g->flat[i].epoch == d->epoch)
+            g->origin[i]->outcome = ST_FENCED;
+}
+
+/* Fence and oversell guard in one statement (DESIGN section 4). */
+static enum status count_units(struct group *g)
+{
+    struct delta *d = malloc(sizeof(*d) * g->n);
+    if (!d)
+        return ST_OVERLOADED;
+    enum status st = ST_OK;
+    unsigned n = sum_deltas(g, d);
+    for (unsigned i = 0; st == ST_OK && i < n; i++) {
+        uint64_t changed = 0;
+        const struct sql_val args[] = {SQL_INT(d[i].units), SQL_INT(d[i].item), SQL_INT(d[i].shard),
+                                       SQL_INT(d[i].epoch), SQL_INT(d[i].units)};
+        st = sql_run(g->sql,
+                     "UPDATE shard_stock SET held = held + ? "
+                     "WHERE item = ? AND shard = ? AND epoch = ? AND held + ? <= allocated",
+                     args, 5, NULL, NULL, &changed);
+        if (st == ST_OK && changed == 0) {
+            mark_fenced(g, &d[i]);
+            st = ST_FENCED;
+        }
+    }
+    free(d);
+    return st;
+}
+
+static enum status pull_back_sweep(struct group *g)
+{
+    const struct uid *oldest = &g->flat[0].id;
+    for (unsigned i = 1; i < g->n; i++)
+        if (memcmp(g->flat[i].id.b, oldest->b, UID_LEN) < 0)
+            oldest = &g->flat[i].id;
+    if (clock_wall_ms() - uid_ms(oldest) < LATE_MS)
+        return ST_OK;
+    struct uid floor = uid_floor(uid_ms(oldest));
+    const struct sql_val args[] = {SQL_BYTES(floor.b, UID_LEN), SQL_BYTES(floor.b, UID_LEN)};
+    return sql_run(g->sql, "UPDATE expiry_cursors SET upto = ? WHERE upto > ?", args, 2, NULL, NULL,
+                   NULL);
+}
+
+static enum status run_transaction(struct group *g, bool careful)
+{
+    enum status st = sql_begin(g->sql);
+    if (st != ST_OK)
+        return st;
+    st = careful ? insert_carefully(g) : insert_plainly(g);
+    if (st == ST_OK)
+        st = count_units(g);
+    if (st == ST_OK)
+        st = pull_back_sweep(g);
+    if (st == ST_OK)
+        return sql_commit(g->sql);
+    sql_rollback(g->sql);
+    return st;
+}
+
+enum status commit_rows(struct sql *sql, struct commit_row **rows, unsigned n, bool careful,
+                        struct commit_row *flat)
+{
+    struct group g = {.sql = sql, .flat = flat};
+    g.origin = malloc(sizeof(struct commit_row *) * (n ? n : 1));
+    if (!g.origin)
+        return ST_OVERLOADED;
+    for (unsigned i = 0; i < n; i++) {
+        if (rows[i]->outcome == ST_FENCED || rows[i]->outcome == ST_INTERNAL)
+            continue;
+        flat[g.n] = *rows[i];
+        g.origin[g.n++] = rows[i];
+    }
+    enum status st = g.n == 0 ? ST_OK : run_transaction(&g, careful);
+    for (unsigned i = 0; st == ST_OK && i < g.n; i++)
+        g.origin[i]->outcome = flat[i].outcome == ST_COUNT ? ST_OK : flat[i].outcome;
+    free(g.origin);
+    return st;
+}
