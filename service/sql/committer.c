@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 100, BATCHES_MAX = 4096 };
+/* A batch is one Redis call's winners; reserve_batch_max is at most BATCH_MAX (config.h). */
+enum { RETRY_MS = 100, BATCH_MAX = 1024, MISTAKES_MAX = 10 };
 
 struct committers {
     struct queue *queue;
@@ -84,34 +85,45 @@ static void pause_before_retry(void)
     usleep(RETRY_MS * 1000);
 }
 
-static void give_up(struct worker *w)
+static void give_up(struct worker *w, enum status outcome)
 {
     for (unsigned i = 0; i < w->n; i++)
         if (w->rows[i]->outcome == ST_UNKNOWN)
-            w->rows[i]->outcome = ST_UNAVAILABLE;
+            w->rows[i]->outcome = outcome;
+}
+
+/* Runs the group until it is written or given up. Returns whether it was written. */
+static bool group_write(struct worker *w)
+{
+    bool careful = false;
+    unsigned mistakes = 0;
+    for (;;) {
+        enum status st = commit_rows(w->sql, w->rows, w->n, careful, w->flat);
+        if (st == ST_OK)
+            return true;
+        metrics_add(w->metrics, st == ST_FENCED ? M_COMMIT_FENCED : M_COMMIT_FALLBACKS, 1);
+        if (st == ST_FENCED)
+            continue; /* without the fenced rows */
+        bool away = st == ST_UNAVAILABLE || st == ST_OVERLOADED;
+        careful = careful || !away;
+        if (st == ST_INTERNAL && ++mistakes > MISTAKES_MAX) {
+            give_up(w, ST_INTERNAL);
+            return false;
+        }
+        if (st != ST_DUPLICATE && atomic_load(&w->c->stopping)) {
+            give_up(w, ST_UNAVAILABLE);
+            return false;
+        }
+        if (away || st == ST_UNKNOWN)
+            pause_before_retry();
+    }
 }
 
 static void group_commit(struct worker *w)
 {
-    bool careful = false;
     int64_t started_us = clock_mono_us();
-    for (;;) {
-        enum status st = commit_rows(w->sql, w->rows, w->n, careful, w->flat);
-        if (st == ST_OK)
-            break;
-        bool away = st == ST_UNAVAILABLE || st == ST_OVERLOADED;
-        metrics_add(w->metrics, st == ST_FENCED ? M_COMMIT_FENCED : M_COMMIT_FALLBACKS, 1);
-        careful = careful || st == ST_DUPLICATE || st == ST_CONFLICT || st == ST_UNKNOWN ||
-                  st == ST_INTERNAL;
-        if (away || st == ST_UNKNOWN || st == ST_CONFLICT) {
-            if (atomic_load(&w->c->stopping)) {
-                give_up(w);
-                return;
-            }
-        }
-        if (away || st == ST_UNKNOWN || (careful && st == ST_INTERNAL))
-            pause_before_retry();
-    }
+    if (!group_write(w))
+        return;
     metrics_time(w->metrics, MT_COMMIT, clock_mono_us() - started_us);
     metrics_size(w->metrics, MS_GROUP, w->n);
     metrics_add(w->metrics, M_COMMITS, 1);
@@ -122,7 +134,7 @@ static void *committer_main(void *arg)
 {
     struct committers *c = arg;
     struct worker w = {.c = c, .metrics = metrics_block(c->metrics)};
-    size_t room = c->group_max + BATCHES_MAX;
+    size_t room = (size_t)c->group_max + BATCH_MAX;
     w.rows = malloc(room * sizeof(*w.rows));
     w.flat = malloc(room * sizeof(*w.flat));
     if (!w.rows || !w.flat || sql_create(&c->conf, c->log, &w.sql) != ST_OK)
@@ -131,7 +143,7 @@ static void *committer_main(void *arg)
         group_commit(&w);
         group_return(&w);
     }
-    sql_destroy(w.sql);
+    sql_destroy(&w.sql);
     free(w.rows);
     free(w.flat);
     return NULL;
