@@ -1,8 +1,10 @@
 """One shop for the whole session, and a close eye on its processes.
 
     shop        Shop: the daemon of the session with its stack and sandbox
-    instance    factory of further daemons on the same stack, with settings of their own:
-                    with instance(header_timeout_ms=300) as other: shop.at(other).buy(...)
+    shop_with   the same shop through a daemon of its own, with settings:
+                    shop_with(header_timeout_ms=300).buy(...)
+    instance    the same as a context manager, to end the daemon (cleanly) before the test ends:
+                    with instance(workers=1) as other: shop.at(other).buy(...)
 
 SNAPUP_BUILD=asan|release chooses what is tested. SNAPUP_KEEP=1 keeps the temporary folder.
 """
@@ -114,6 +116,12 @@ def instance(folder, shop, processes):
             daemon.stop()
 
     return start
+
+
+@pytest.fixture
+def shop_with(shop, instance):
+    with contextlib.ExitStack() as daemons:
+        yield lambda **settings: shop.at(daemons.enter_context(instance(**settings)))
 
 
 # The test that killed the daemon is told so, instead of all that come after it.

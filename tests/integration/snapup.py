@@ -455,7 +455,8 @@ class Instance(Process):
         self.name = name
         super().__init__(folder)
         self.host, self.port = "127.0.0.1", port or free_port()
-        self.settings = {**settings, "listen": f"{self.host}:{self.port}"}
+        self.address = f"{self.host}:{self.port}"
+        self.settings = {**settings, "listen": self.address}
         self.client = Client(self.host, self.port)
 
     def command(self, verb):
@@ -510,14 +511,20 @@ class Instance(Process):
 # --- What tests do with a shop -----------------------------------------------------------------------
 
 
-class Sale:
-    """A sale as a test made it: id, sku of its first item, the document it was made from."""
+class Sale(dict):
+    """A sale: the document it was made from; id, sku of its first item and skus at hand."""
 
-    def __init__(self, document):
-        self.id = document["id"]
-        self.document = document
-        self.skus = [item["sku"] for item in document["items"]]
-        self.sku = self.skus[0]
+    @property
+    def id(self):
+        return self["id"]
+
+    @property
+    def sku(self):
+        return self["items"][0]["sku"]
+
+    @property
+    def skus(self):
+        return [item["sku"] for item in self["items"]]
 
 
 class Shop:
@@ -525,8 +532,9 @@ class Shop:
 
     def __init__(self, instance, stack, sandbox):
         self.instance, self.stack, self.sandbox = instance, stack, sandbox
-        self.client, self.raw = instance.client, instance.raw
+        self.client, self.raw, self.address = instance.client, instance.raw, instance.address
         self.sql, self.redis = stack.sql, stack.redis
+        self.token, self.wait_until = mint, wait_until
 
     def at(self, instance):
         """The same shop through another instance."""
@@ -539,8 +547,7 @@ class Shop:
         """The body of POST /v1/sales with an id of its own; `more` replaces or adds members."""
         now = time.time()
         if items is None:
-            items = [{"sku": unique("sku-"), "name": "Thing", "price": price, "stock": stock,
-                      "limit": limit}]
+            items = [{"sku": "phone", "name": "Phone", "price": price, "stock": stock, "limit": limit}]
         return {"id": unique("sale_"), "name": "Test sale", "kind": "flash", "currency": "CNY",
                 "starts_at": rfc3339(now + starts_in_s), "ends_at": rfc3339(now + ends_in_s),
                 "pay_within_s": pay_within_s, "items": items, **more}
