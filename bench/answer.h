@@ -1,0 +1,26 @@
+/* answer.h - just enough of HTTP/1.1 to read the answers of a rush.
+ *
+ * Knows status line, Content-Length and Connection; an answer framed in any other way is bad, not
+ * guessed at. Looks at the caller's bytes in place, allocates nothing. Any thread.
+ */
+#pragma once
+
+#include "base/ids.h"
+#include "base/str.h"
+
+enum answer_found { ANSWER_MORE, ANSWER_DONE, ANSWER_BAD };
+
+struct answer {
+    unsigned http;   /* status */
+    bool close;      /* the peer closes after it */
+    struct str body; /* points into the bytes given */
+    size_t len;      /* bytes of header and body together */
+};
+
+/* Reads one answer from the start of `in`. ANSWER_DONE: *a is filled. ANSWER_MORE: bytes are
+ * missing. ANSWER_BAD: not an answer that we understand. */
+enum answer_found answer_read(struct str in, struct answer *a);
+/* The order id in `"id":"ord_…"` of a body; false when there is none. */
+bool answer_order_id(struct str body, struct uid *id);
+/* The text in `"code":"…"` of a problem; empty when there is none. Points into body. */
+struct str answer_code(struct str body);

@@ -1,0 +1,224 @@
+#include "control.h"
+
+#include "crowd.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <curl/curl.h>
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    ANSWER_BYTES_MAX = 1 << 20,
+    CALL_TIMEOUT_S = 30,
+    OPEN_WITHIN_MS = 15000,
+    OPEN_POLL_MS = 20,
+    STARTS_IN_MS = 500, /* from now: published before it opens, as sales are */
+    LASTS_MS = 3600 * 1000,
+    PAY_WITHIN_S = 3600, /* nothing expires while we compare */
+    AUDIT_ROUNDS = 12,   /* of 5 s */
+};
+
+struct control {
+    const struct options *options;
+    CURL *curl;
+    struct curl_slist *headers;
+    struct buf answer;
+    char error[512];
+};
+
+static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
+{
+    struct buf *b = arg;
+    buf_append(b, bytes, size * n);
+    return b->overflow ? 0 : size * n;
+}
+
+enum status control_create(const struct options *o, struct control **out)
+{
+    char line[512];
+    struct control *c = calloc(1, sizeof(*c));
+    if (!c) {
+        return ST_INTERNAL;
+    }
+    c->options = o;
+    c->curl = curl_easy_init();
+    buf_init(&c->answer, ANSWER_BYTES_MAX);
+    snprintf(line, sizeof(line), "Authorization: Bearer %s", o->key);
+    c->headers = curl_slist_append(NULL, line);
+    struct curl_slist *more = curl_slist_append(c->headers, "Content-Type: application/json");
+    if (!c->curl || !c->headers || !more) {
+        control_destroy(&c);
+        return ST_INTERNAL;
+    }
+    *out = c;
+    return ST_OK;
+}
+
+void control_destroy(struct control **c)
+{
+    if (!*c) {
+        return;
+    }
+    curl_slist_free_all((*c)->headers);
+    curl_easy_cleanup((*c)->curl);
+    buf_fini(&(*c)->answer);
+    free(*c);
+    *c = NULL;
+}
+
+const char *control_error(const struct control *c)
+{
+    return c->error;
+}
+
+/* POSTs body, or GETs when it is NULL. *http is set when there was an answer; then c->answer has
+ * its bytes. */
+static bool control_send(struct control *c, const char *path, const char *body, long *http)
+{
+    char url[512];
+    snprintf(url, sizeof(url), "http://%s%s%s:%s%s", strchr(c->options->host, ':') ? "[" : "",
+             c->options->host, strchr(c->options->host, ':') ? "]" : "", c->options->port, path);
+    curl_easy_reset(c->curl);
+    buf_reset(&c->answer);
+    curl_easy_setopt(c->curl, CURLOPT_URL, url);
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)CALL_TIMEOUT_S);
+    curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, &c->answer);
+    if (body) {
+        curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+    }
+    CURLcode rc = curl_easy_perform(c->curl);
+    if (rc != CURLE_OK) {
+        snprintf(c->error, sizeof(c->error), "%s (%s)", curl_easy_strerror(rc), path);
+        return false;
+    }
+    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, http);
+    return true;
+}
+
+/* One call whose answer must be 2xx and JSON. The caller owns what is returned; NULL: see error. */
+static json_t *control_call(struct control *c, const char *path, const char *body)
+{
+    long http = 0;
+    if (!control_send(c, path, body, &http)) {
+        return NULL;
+    }
+    json_t *j = c->answer.len ? json_loadb(c->answer.data, c->answer.len, 0, NULL) : NULL;
+    if (http / 100 != 2 || !j) {
+        json_decref(j);
+        snprintf(c->error, sizeof(c->error), "%s answered %ld: %.*s", path, http,
+                 (int)(c->answer.len < 300 ? c->answer.len : 300),
+                 c->answer.len ? c->answer.data : "");
+        return NULL;
+    }
+    return j;
+}
+
+static enum status control_post(struct control *c, const char *path, const char *body)
+{
+    json_t *j = control_call(c, path, body);
+    json_decref(j);
+    return j ? ST_OK : ST_UNAVAILABLE;
+}
+
+static enum status create_sale(struct control *c, const char *sale)
+{
+    char starts[CLOCK_TEXT_LEN + 1] = "";
+    char ends[CLOCK_TEXT_LEN + 1] = "";
+    char body[1024];
+    int64_t now_ms = clock_wall_ms();
+    clock_format(now_ms + STARTS_IN_MS, starts);
+    clock_format(now_ms + LASTS_MS, ends);
+    int n =
+        snprintf(body, sizeof(body),
+                 "{\"id\":\"%s\",\"name\":\"Rush\",\"kind\":\"flash\",\"currency\":\"CNY\","
+                 "\"starts_at\":\"%s\",\"ends_at\":\"%s\",\"pay_within_s\":%d,"
+                 "\"items\":[{\"sku\":\"%s\",\"name\":\"Unit\",\"price\":9900,"
+                 "\"stock\":%u,\"limit\":%u}]}",
+                 sale, starts, ends, PAY_WITHIN_S, CROWD_SKU, c->options->units, c->options->qty);
+    assert(n > 0 && (size_t)n < sizeof(body));
+    return control_post(c, "/v1/sales", body);
+}
+
+static bool sale_is_open(struct control *c, const char *sale)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "/v1/sales/%s", sale);
+    json_t *j = control_call(c, path, NULL);
+    const char *state = json_string_value(json_object_get(j, "state"));
+    bool is_open = state && strcmp(state, "open") == 0;
+    if (j && !is_open) {
+        snprintf(c->error, sizeof(c->error), "the sale stays %s", state ? state : "unknown");
+    }
+    json_decref(j);
+    return is_open;
+}
+
+enum status control_open_sale(struct control *c, const char *sale)
+{
+    static const struct timespec poll = {0, OPEN_POLL_MS * 1000000L};
+    char path[128];
+    enum status st = create_sale(c, sale);
+    if (st != ST_OK) {
+        return st;
+    }
+    snprintf(path, sizeof(path), "/v1/sales/%s/publish", sale);
+    st = control_post(c, path, "");
+    if (st != ST_OK) {
+        return st;
+    }
+    int64_t until_us = clock_mono_us() + OPEN_WITHIN_MS * INT64_C(1000);
+    while (!sale_is_open(c, sale)) {
+        if (clock_mono_us() > until_us) {
+            return ST_UNAVAILABLE;
+        }
+        nanosleep(&poll, NULL);
+    }
+    return ST_OK;
+}
+
+void control_end_sale(struct control *c, const char *sale)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "/v1/sales/%s/end", sale);
+    (void)control_post(c, path, "");
+}
+
+static bool is_quiet(const json_t *audit)
+{
+    const char *key;
+    json_t *value;
+    json_t *pending = json_object_get(audit, "pending");
+    json_object_foreach(pending, key, value)
+    {
+        if (json_integer_value(value) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum status control_audit(struct control *c, const char *sale, json_t **audit)
+{
+    char path[128];
+    snprintf(path, sizeof(path), "/v1/sales/%s/audit?wait=5", sale);
+    for (int round = 1;; round++) {
+        json_t *j = control_call(c, path, NULL);
+        if (!j) {
+            return ST_UNAVAILABLE;
+        }
+        if (round == AUDIT_ROUNDS || is_quiet(j)) {
+            *audit = j;
+            return ST_OK;
+        }
+        json_decref(j);
+    }
+}

@@ -1,0 +1,52 @@
+/* journal.h - what each shopper of a rush was told: the other side of MariaDB's story.
+ *
+ * One entry per shopper, kept in memory. It is written only from answers that arrived, so it holds
+ * what the world knows, whatever the service believes. One thread.
+ */
+#pragma once
+
+#include "base/ids.h"
+#include "base/status.h"
+
+#include <stdint.h>
+
+/* X(name, text): how a shopper's one try ended */
+#define JOURNAL_TOLD(X)                   \
+    X(UNSENT, "was never sent")           \
+    X(NOTHING, "ended without an answer") \
+    X(ORDER, "was acknowledged")          \
+    X(REFUSAL, "was refused")             \
+    X(RETRY, "was asked to try again")
+
+enum told {
+#define X(name, text) TOLD_##name,
+    JOURNAL_TOLD(X)
+#undef X
+        TOLD_COUNT
+};
+
+struct journal_entry {
+    struct uid order; /* TOLD_ORDER only */
+    uint8_t told;     /* enum told */
+    uint8_t rows;     /* verify.c: live orders that MariaDB has for the shopper, at most 255 */
+    uint8_t matched;  /* verify.c: the acknowledged order was among them */
+};
+
+struct journal {
+    struct journal_entry *shoppers;
+    uint32_t n;
+};
+
+/* ST_OK or ST_INTERNAL (no memory). */
+STATUS_MUSTCHECK
+enum status journal_init(struct journal *j, uint32_t shoppers);
+void journal_fini(struct journal *j);
+
+/* The request left. Until something else is known, it ended without an answer. */
+void journal_sent(struct journal *j, uint32_t shopper);
+void journal_ack(struct journal *j, uint32_t shopper, const struct uid *order);
+/* Refused (4xx), or asked to try again: 429, 5xx, 202 and `idempotency_in_progress`, after which
+ * the order may come to be. */
+void journal_refused(struct journal *j, uint32_t shopper, bool retry);
+
+uint64_t journal_count(const struct journal *j, enum told told);

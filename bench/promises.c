@@ -1,0 +1,38 @@
+#include "promises.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static void __attribute__((format(printf, 3, 4)))
+judge(struct verdict *v, bool kept, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(v->why, sizeof(v->why), fmt, args);
+    va_end(args);
+    v->kept = kept;
+}
+
+void promises_judge(const struct options *o, const struct journal *journal, const struct ledger *l,
+                    struct verdict verdicts[PROMISE_COUNT])
+{
+    uint64_t acked = journal_count(journal, TOLD_ORDER);
+    uint64_t unasked = l->refused + l->unsent + l->strangers;
+
+    judge(&verdicts[PROMISE_P1], l->live_units <= o->units && acked * o->qty <= o->units,
+          "%" PRIu64 " units in live orders, %" PRIu64 " acknowledged, %u for sale", l->live_units,
+          acked * o->qty, o->units);
+    judge(&verdicts[PROMISE_P2], l->missing == 0,
+          "%" PRIu64 " of %" PRIu64
+          " acknowledged orders in MariaDB with shopper, item and quantity",
+          l->matched, acked);
+    judge(&verdicts[PROMISE_P3], l->doubles == 0 && l->wrong_qty == 0 && unasked == 0,
+          "%" PRIu64 " second orders, %" PRIu64 " of another quantity, %" PRIu64 " of refused, "
+          "%" PRIu64 " of silent, %" PRIu64 " of unknown shoppers",
+          l->doubles, l->wrong_qty, l->refused, l->unsent, l->strangers);
+    judge(&verdicts[PROMISE_P4],
+          l->allocated == (int64_t)o->units && l->held == (int64_t)l->live_units,
+          "allocated %" PRId64 ", held %" PRId64 ", units of live orders %" PRIu64, l->allocated,
+          l->held, l->live_units);
+}
