@@ -38,7 +38,8 @@ struct sql_val {
  * BIGINT past int64 is not used in our schema), all others as SQL_T_BYTES. */
 typedef bool (*sql_row_fn)(void *arg, const struct sql_val *cols, unsigned n);
 
-/* Connection object; connects at first use. conf's strings are borrowed for its life. log may be NULL. */
+/* Connection object; connects at first use. conf's strings are borrowed for its life. log may be NULL.
+ * ST_OK, ST_INVALID_REQUEST (address or time-out makes no sense), ST_INTERNAL (no memory). */
 STATUS_MUSTCHECK enum status sql_create(const struct sql_conf *conf, struct log *log,
                                         struct sql **out);
 void sql_destroy(struct sql **s);
@@ -52,7 +53,9 @@ STATUS_MUSTCHECK enum status sql_connect(struct sql *s);
  * (connection lost; a write's outcome is not known); ST_UNAVAILABLE (could not connect: nothing was
  * sent); ST_OVERLOADED (read-only, full, too many connections and the like: nothing was done);
  * ST_INTERNAL (anything else, logged with its error number). Inside a transaction, every failure must
- * be followed by sql_rollback. */
+ * be followed by sql_rollback: until then further statements are refused (ST_INTERNAL), and sql_commit
+ * rolls back. For a statement that returns rows, affected counts those read. A row callback must not use
+ * this connection. Values over 1 MiB, results over 64 columns: ST_INTERNAL. */
 STATUS_MUSTCHECK enum status sql_run(struct sql *s, const char *text, const struct sql_val *args,
                                      unsigned n, sql_row_fn row, void *arg, uint64_t *affected);
 /* The same for text built at run time (a list of ids): not cached. */
@@ -74,6 +77,8 @@ void sql_rollback(struct sql *s);
 unsigned sql_errno(const struct sql *s);
 const char *sql_error(const struct sql *s);
 
+enum { SQL_BULK_ROWS_MAX = 16384 };
+
 /* Array binding (COM_STMT_BULK_EXECUTE): the statement runs once per row, in one round trip. Column c of
  * row r is at cols[c].base + r * cols[c].stride. */
 struct sql_col {
@@ -82,7 +87,8 @@ struct sql_col {
     size_t stride;             /* bytes from one row to the next */
     size_t size;               /* SQL_C_FIXED: bytes of each value */
 };
-/* rows of RETURNING, if the statement has it, come through row. Results as sql_run. */
+/* rows of RETURNING, if the statement has it, come through row: of the rows that INSERT IGNORE inserted,
+ * in their order. 1 <= nrows <= SQL_BULK_ROWS_MAX. Results as sql_run. */
 STATUS_MUSTCHECK enum status sql_run_bulk(struct sql *s, const char *text,
                                           const struct sql_col *cols, unsigned ncols,
                                           unsigned nrows, sql_row_fn row, void *arg,
