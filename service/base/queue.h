@@ -44,7 +44,8 @@ struct task *queue_wait(struct queue *q, int timeout_ms);
 void queue_close(struct queue *q);
 bool queue_closed(struct queue *q);
 /* Descriptor that polls readable while tasks wait; created at first call, owned by the queue. The
- * reader need not read it: queue_take clears it when it empties the queue. */
+ * reader need not read it: queue_take clears it when it empties the queue. queue_close raises it once,
+ * so that a loop notices. -1 without descriptors. */
 int queue_fd(struct queue *q);
 /* Waiting tasks now (a gauge). */
 unsigned queue_depth(struct queue *q);
