@@ -15,7 +15,7 @@
 enum flat_type { FLAT_STR, FLAT_INT };
 
 struct flat_field {
-    const char *name;
+    const char *name; /* at most 64 bytes */
     enum flat_type type;
     bool required;
     size_t max;    /* FLAT_STR: most bytes after unescaping; out buffer holds max + 1 */
