@@ -25,8 +25,8 @@ enum http_method {
     HTTP_METHOD_OTHER /* a valid token we do not serve (405) */
 };
 
-/* Headers that we read; all are single-valued and refused when repeated, but LIST ones, which keep the
- * first (they only relax). X(id, lower-case name) */
+/* Headers that we read; all are single-valued and refused when repeated, but Connection (every line is
+ * heard), Prefer and If-None-Match, which keep the first (they only relax). X(id, lower-case name) */
 #define HTTP_HEADER_TABLE(X)                                                                       \
     X(HOST, "host")                                                                                \
     X(AUTHORIZATION, "authorization")                                                              \
@@ -96,5 +96,6 @@ enum http_progress http_parse_chunks(char *data, size_t n, uint64_t body_max,
                                      struct http_chunks *c, enum status *st, const char **why);
 
 const char *http_header_name(enum http_header h);
-/* Whether a comma-separated header value holds token, compared without case. */
+/* Whether a comma-separated header value holds token, compared without case; an element's parameters
+ * after ';' do not count. */
 bool http_list_has(struct str value, const char *token);
