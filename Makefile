@@ -9,6 +9,9 @@ O := build/$(MODE)
 CC := gcc
 PKGS := libevent_core hiredis libmariadb openssl jansson libcurl
 VERSION := 0.1.0
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wformat=2 -Wformat-security -Wvla -Wno-unused-parameter
@@ -24,31 +27,163 @@ CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 LDFLAGS_tsan := -fsanitize=thread
 CFLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 LDFLAGS_fuzz := -fsanitize=fuzzer,address,undefined
+ifeq ($(MODE),fuzz)
+CC := clang
+endif
 
-CPPFLAGS := -Iservice -D_GNU_SOURCE -DSNAPUP_VERSION='"$(VERSION)"' $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+# Asked when first needed, not when this file is read: pkg-config itself may be among the packages that
+# build/deps-run has to install.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
+CPPFLAGS = -Iservice -D_GNU_SOURCE -DSNAPUP_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
 CFLAGS := -std=gnu17 $(WARN) $(CFLAGS_$(MODE)) -pthread
 LDFLAGS := $(LDFLAGS_$(MODE)) -pthread
-LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -linih
+LIBS = $(PKG_LIBS) -linih
 
 ROOMS := base net redis sql rules pay flow api
 SERVICE := $(foreach room,$(ROOMS),$(wildcard service/$(room)/*.c))
 SERVICE_O := $(SERVICE:%.c=$(O)/%.o)
-BASE_O := $(patsubst %.c,$(O)/%.o,$(wildcard service/base/*.c))
+MAIN := $(wildcard service/*.c)
+SANDBOX := $(wildcard ops/sandbox/*.c)
+BENCH := $(wildcard bench/*.c)
 UNIT := $(basename $(notdir $(wildcard tests/unit/*_test.c)))
+FUZZ := $(basename $(notdir $(wildcard tests/fuzz/*_fuzz.c)))
+ALL_C := $(SERVICE) $(MAIN) $(SANDBOX) $(BENCH) $(wildcard tests/unit/*.c tests/fuzz/*.c)
+ALL_H := $(wildcard service/*.h service/*/*.h ops/sandbox/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h)
+SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support .ci)
 
 Q := $(if $(V),,@)
+# One make per build; as many jobs as there are cores unless -j says otherwise.
+BUILD = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,--jobs=$(JOBS))
+PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest
 
-$(O)/%.o: %.c
+.DEFAULT_GOAL := help
+.PHONY: help all run up down test unit integration asan fuzz bench fmt check docs install clean deps \
+	programs units fuzzers tidy
+
+help: ## this list
+	@sed --quiet 's/^\([a-z]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand --tabs=16
+	@echo 'V=1 shows the commands. SNAPUP_STATE (var/) and SNAPUP_LISTEN (127.0.0.1:8080) place run, up, down.'
+
+# --- Run ----------------------------------------------------------------------------------------------
+
+all: ## the programs, in build/release/
+	+$(Q)$(BUILD) MODE=release programs
+
+run: all ## a shop with demo data in the foreground; Ctrl-C ends all of it
+	@ops/dev/shop run
+
+up: all ## the same in the background; returns when it can sell
+	@ops/dev/shop up
+
+down: ## ends what `make up` started
+	@ops/dev/shop down
+
+deps: ## installs missing Debian packages, also those of test, fuzz and check
+	@ops/dev/deps run test check
+
+# --- Test ---------------------------------------------------------------------------------------------
+
+test: ## all tests, under AddressSanitizer and UBSan
+	+$(Q)$(MAKE) --no-print-directory unit
+	+$(Q)$(MAKE) --no-print-directory integration
+
+asan: test ## the same: tests always run under the sanitizers
+
+unit: ## unit tests (UNIT="a_test b_test" for some)
+	+$(Q)$(BUILD) MODE=asan units
+	@tests/support/with-servers ops/dev/unit $(UNIT:%=build/asan/unit/%)
+
+integration: build/deps-test ## a whole shop tested from outside (ARGS="-k name" for pytest)
+	+$(Q)$(BUILD) MODE=$(or $(SNAPUP_BUILD),asan) programs
+	@cd tests/integration && $(PYTEST) --quiet $(ARGS)
+
+fuzz: ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ="http_fuzz" for one
+	+$(Q)$(BUILD) MODE=fuzz fuzzers
+	@ops/dev/fuzz $(FUZZ_SECONDS) $(FUZZ:%=build/fuzz/fuzz/%)
+
+bench: all ## 200,000 shoppers rush 50,000 units (ARGS for others: build/release/snapup-bench rush --help)
+	@ops/dev/bench $(ARGS)
+
+# --- Keep in order ------------------------------------------------------------------------------------
+
+fmt: build/deps-check ## formats all C
+	$(Q)clang-format -i $(ALL_C) $(ALL_H)
+
+check: build/deps-check all ## format, cppcheck, clang-tidy, shellcheck, README's configuration table
+	@ops/dev/check format $(ALL_C) $(ALL_H)
+	@ops/dev/check cppcheck $(ALL_C)
+	@ops/dev/check shellcheck $(SCRIPTS)
+	@ops/dev/check docs
+	@echo 'check: clang-tidy'
+	+$(Q)$(BUILD) MODE=release tidy
+	@echo 'check: all good'
+
+docs: all ## writes README's configuration table from the code
+	@ops/dev/check write-docs
+
+SHARE := $(PREFIX)/share/snapup
+install: all ## DESTDIR= PREFIX=/usr/local: programs, schema, functions, samples, systemd unit
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SHARE)/schema $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(Q)install -m 755 build/release/snapup build/release/snapup-bench build/release/snapup-sandbox \
+		$(DESTDIR)$(PREFIX)/bin
+	$(Q)install -m 644 schema/*.sql $(DESTDIR)$(SHARE)/schema
+	$(Q)install -m 644 service/redis/functions.lua service/api/openapi.yaml $(DESTDIR)$(SHARE)
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.conf >$(DESTDIR)$(SHARE)/snapup.conf.sample
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/snapup.service
+
+clean: ## removes build/; var/ stays
+	$(Q)rm -rf build
+
+# --- Build (one MODE each) ----------------------------------------------------------------------------
+
+programs: $(O)/snapup $(O)/snapup-sandbox $(O)/snapup-bench
+units: $(UNIT:%=$(O)/unit/%)
+fuzzers: $(FUZZ:%=$(O)/fuzz/%)
+tidy: $(ALL_C:%.c=build/tidy/%.ok)
+
+# Remembers that the packages were there; `make deps` asks again.
+build/deps-%: ops/dev/deps
+	$(Q)ops/dev/deps run $(filter-out run,$*)
+	$(Q)mkdir -p build && touch $@
+
+$(O)/%.o: %.c | build/deps-run
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(O)/tests/unit/%.o: | build/deps-test
+$(O)/tests/fuzz/%.o: | build/deps-check
 
 # One archive, so that a test links only what it uses.
 $(O)/libsnapup.a: $(SERVICE_O)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
+LINK = $(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(O)/snapup: $(MAIN:%.c=$(O)/%.o) $(O)/libsnapup.a
+	$(LINK)
+
+$(O)/snapup-sandbox: $(SANDBOX:%.c=$(O)/%.o) $(O)/libsnapup.a
+	$(LINK)
+
+$(O)/snapup-bench: $(BENCH:%.c=$(O)/%.o) $(O)/libsnapup.a
+	$(LINK)
+
 $(O)/unit/%: $(O)/tests/unit/%.o $(O)/libsnapup.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+	$(LINK) -lcmocka
 
+$(O)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libsnapup.a
+	@mkdir -p $(@D)
+	$(LINK)
+
+# A file is looked at again when its object is, which is when it or a header of it changes.
+build/tidy/%.ok: build/release/%.o .clang-tidy | build/deps-check
+	@mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $*.c -- -std=gnu17 $(CPPFLAGS) 2>$@.err || { cat $@.err; false; }
+	@rm -f $@.err && touch $@
+
+# Objects are kept between runs, whatever chain of rules made them.
 .SECONDARY:
+.DELETE_ON_ERROR:
 -include $(shell find build -name '*.d' 2>/dev/null)
