@@ -31,7 +31,7 @@ static const struct {
     {"HTTP/1.1 2", ANSWER_MORE, 0, false, NULL},
     {"", ANSWER_MORE, 0, false, NULL},
     {"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", ANSWER_BAD, 0, false, NULL},
-    {"HTTP/1.1 100 Continue\r\n\r\n", ANSWER_BAD, 0, false, NULL},
+    {"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n", ANSWER_BAD, 0, false, NULL},
     {"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n", ANSWER_BAD, 0, false, NULL},
     {"HTTP/1.1 200 OK\r\n\r\n", ANSWER_BAD, 0, false, NULL},
     {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", ANSWER_BAD, 0, false,
