@@ -2,24 +2,25 @@
 --
 -- Ids that come from outside are VARBINARY: `Bob` and `bob` are two shoppers (rule R16). Times are
 -- milliseconds since 1970 UTC, money is minor units, both BIGINT. No AUTO_INCREMENT: numbers are taken
--- from `counters` by a guarded UPDATE, so distributed databases can run the same schema.
+-- from `counters` by a guarded UPDATE, so distributed databases can run the same schema. Every statement
+-- may run twice: an instance that dies half-way leaves the file to the next one, from its first line.
 
-CREATE TABLE counters (
+CREATE TABLE IF NOT EXISTS counters (
     name VARBINARY(32) NOT NULL PRIMARY KEY,
     n BIGINT NOT NULL
 ) ENGINE = InnoDB;
 
-INSERT INTO counters (name, n) VALUES ('storefront', 0), ('sale', 0), ('item', 0), ('catalog', 1);
+INSERT IGNORE INTO counters (name, n) VALUES ('storefront', 0), ('sale', 0), ('item', 0), ('catalog', 1);
 
 -- Politeness between instances: who does a chore that one of them should do. Correctness never depends
 -- on a lease; times are MariaDB's.
-CREATE TABLE leases (
+CREATE TABLE IF NOT EXISTS leases (
     name VARBINARY(64) NOT NULL PRIMARY KEY,
     owner BINARY(16) NOT NULL,
     until_ms BIGINT NOT NULL
 ) ENGINE = InnoDB;
 
-CREATE TABLE storefronts (
+CREATE TABLE IF NOT EXISTS storefronts (
     no INT UNSIGNED NOT NULL PRIMARY KEY,
     id VARBINARY(64) NOT NULL,
     created_ms BIGINT NOT NULL,
@@ -27,7 +28,7 @@ CREATE TABLE storefronts (
 ) ENGINE = InnoDB;
 
 -- Keys of storefronts (sk_) and operators (op_, storefront 0), kept as SHA-256.
-CREATE TABLE api_keys (
+CREATE TABLE IF NOT EXISTS api_keys (
     hash BINARY(32) NOT NULL PRIMARY KEY,
     storefront INT UNSIGNED NOT NULL,
     role VARBINARY(16) NOT NULL,
@@ -38,7 +39,7 @@ CREATE TABLE api_keys (
 
 -- Secrets that shoppers' tokens are signed with, sealed by the master key; two live ones per storefront
 -- allow rotation.
-CREATE TABLE signing_keys (
+CREATE TABLE IF NOT EXISTS signing_keys (
     kid VARBINARY(64) NOT NULL PRIMARY KEY,
     storefront INT UNSIGNED NOT NULL,
     sealed VARBINARY(512) NOT NULL,
@@ -47,7 +48,7 @@ CREATE TABLE signing_keys (
 ) ENGINE = InnoDB;
 
 -- `state` is what was decided; `scheduled`, `open` and `ended` by the clock follow from it and the times.
-CREATE TABLE sales (
+CREATE TABLE IF NOT EXISTS sales (
     no INT UNSIGNED NOT NULL PRIMARY KEY,
     id VARBINARY(64) NOT NULL,
     storefront INT UNSIGNED NOT NULL,
@@ -67,7 +68,7 @@ CREATE TABLE sales (
     CONSTRAINT sales_shards CHECK (shards BETWEEN 1 AND 64)
 ) ENGINE = InnoDB;
 
-CREATE TABLE items (
+CREATE TABLE IF NOT EXISTS items (
     no INT UNSIGNED NOT NULL PRIMARY KEY,
     sale INT UNSIGNED NOT NULL,
     sku VARBINARY(64) NOT NULL,
@@ -84,7 +85,7 @@ CREATE TABLE items (
 -- One row per sale shard: the fence. `epoch` counts the loads of the shard into Redis; `opened` is the
 -- last epoch whose load began (rule R7), and run and replication ids are those of the Redis it went to
 -- (rule R1). `owner` and `until_ms` are the rebuild lease (rule R6).
-CREATE TABLE shards (
+CREATE TABLE IF NOT EXISTS shards (
     sale INT UNSIGNED NOT NULL,
     shard TINYINT UNSIGNED NOT NULL,
     epoch BIGINT NOT NULL,
@@ -100,7 +101,7 @@ CREATE TABLE shards (
 -- Units of an item in a shard. The guarded UPDATE of `held` is fence and oversell guard at once; the
 -- CHECK stands behind it. `held` counts unpaid and paid units; `added` is the running total of units
 -- ever given (rule R5).
-CREATE TABLE shard_stock (
+CREATE TABLE IF NOT EXISTS shard_stock (
     item INT UNSIGNED NOT NULL,
     shard TINYINT UNSIGNED NOT NULL,
     epoch BIGINT NOT NULL,
@@ -112,7 +113,7 @@ CREATE TABLE shard_stock (
 ) ENGINE = InnoDB;
 
 -- Every change of allocated units, with its reason.
-CREATE TABLE stock_movements (
+CREATE TABLE IF NOT EXISTS stock_movements (
     id BINARY(16) NOT NULL PRIMARY KEY,
     item INT UNSIGNED NOT NULL,
     shard TINYINT UNSIGNED NOT NULL,
@@ -125,7 +126,7 @@ CREATE TABLE stock_movements (
 -- Orders are a log: the key begins with the time. The unique key makes a replay harmless and lists a
 -- shopper's orders; `idem` is the first half of the SHA-256 of the idempotency key. States are those of
 -- service/rules/order_state.c. The deadline is not stored: it follows from id and sale.
-CREATE TABLE orders (
+CREATE TABLE IF NOT EXISTS orders (
     id BINARY(16) NOT NULL PRIMARY KEY,
     storefront INT UNSIGNED NOT NULL,
     shopper VARBINARY(64) NOT NULL,
@@ -144,14 +145,14 @@ CREATE TABLE orders (
 
 -- How far the deadline sweep has come, per length of the time to pay. An order that commits late pulls
 -- the cursor back in its own transaction.
-CREATE TABLE expiry_cursors (
+CREATE TABLE IF NOT EXISTS expiry_cursors (
     pay_within_s INT UNSIGNED NOT NULL PRIMARY KEY,
     upto BINARY(16) NOT NULL
 ) ENGINE = InnoDB;
 
 -- Attempts to pay. `state` as in service/rules/payment_state.c; `unapplied` is money that arrived for an
 -- order that could not take it.
-CREATE TABLE payments (
+CREATE TABLE IF NOT EXISTS payments (
     id BINARY(16) NOT NULL PRIMARY KEY,
     order_id BINARY(16) NOT NULL,
     channel VARBINARY(16) NOT NULL,
@@ -170,7 +171,7 @@ CREATE TABLE payments (
 
 -- Every notification a channel sent, once. `outcome` says what it did; `unmatched` ones wait for their
 -- payment and are shown by the audit.
-CREATE TABLE webhook_events (
+CREATE TABLE IF NOT EXISTS webhook_events (
     channel VARBINARY(16) NOT NULL,
     event VARBINARY(64) NOT NULL,
     payment BINARY(16) NOT NULL,
@@ -186,7 +187,7 @@ CREATE TABLE webhook_events (
 
 -- Movements that Redis must be told, written with the change they follow from and deleted once Redis
 -- has them. `epoch` was read under the shard_stock lock (rule R4).
-CREATE TABLE outbox (
+CREATE TABLE IF NOT EXISTS outbox (
     id BINARY(16) NOT NULL PRIMARY KEY,
     kind TINYINT UNSIGNED NOT NULL,
     sale INT UNSIGNED NOT NULL,
@@ -200,7 +201,7 @@ CREATE TABLE outbox (
 ) ENGINE = InnoDB;
 
 -- First answers of POSTs other than orders, which have their own key.
-CREATE TABLE idempotency (
+CREATE TABLE IF NOT EXISTS idempotency (
     storefront INT UNSIGNED NOT NULL,
     caller VARBINARY(64) NOT NULL,
     route VARBINARY(32) NOT NULL,
