@@ -138,9 +138,13 @@ clean: ## removes build/; var/ stays
 # --- Build (one MODE each) ----------------------------------------------------------------------------
 
 programs: $(O)/snapup $(O)/snapup-sandbox $(O)/snapup-bench
+	@:
 units: $(UNIT:%=$(O)/unit/%)
+	@:
 fuzzers: $(FUZZ:%=$(O)/fuzz/%)
+	@:
 tidy: $(ALL_C:%.c=build/tidy/%.ok)
+	@:
 
 # Remembers that the packages were there; `make deps` asks again.
 build/deps-%: ops/dev/deps
