@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-enum { ARGS_MAX = 3200, ARGS_NUMBERS = 64 };
+enum { ARGS_MAX = 3200, ARGS_NUMBERS = 2100 };
 
 struct args {
     int n;

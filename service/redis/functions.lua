@@ -193,9 +193,10 @@ local function add(keys, args)
 end
 
 -- Writes a shard under a new epoch, in steps that all name it (rule R6).
---   args: epoch, 'begin', bits | epoch, 'holds', field, records, hash, ... | epoch, 'end', sku, left, added, ...
+--   args: epoch, 'begin', bits | epoch, 'holds', field, record, hash, ... | epoch, 'end', sku, left, added, ...
 -- Answers {'OK'}; {'DONE'} when this epoch is loaded already; {'EPOCH', newer} when another came later.
--- Records may be empty: that only marks the shopper as seen.
+-- A record may be empty: that only marks the shopper as seen. A step whose answer was lost is not sent
+-- again; the load starts over from 'begin'.
 local function load(keys, args)
     local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
     local ctl = redis.call('HMGET', left, '#epoch', '#ready', '#bits')
@@ -212,7 +213,9 @@ local function load(keys, args)
     if step == 'holds' then
         local bits = tonumber(ctl[3])
         for i = 3, #args, 3 do
-            if args[i + 1] ~= '' then redis.call('HSET', held, args[i], args[i + 1]) end
+            if args[i + 1] ~= '' and redis.call('HSETNX', held, args[i], args[i + 1]) == 0 then
+                redis.call('HSET', held, args[i], redis.call('HGET', held, args[i]) .. args[i + 1])
+            end
             redis.call('SETBIT', seen, tonumber(args[i + 2]) % bits, 1)
         end
         return {'OK'}

@@ -1,0 +1,280 @@
+#include "flow/gate.h"
+
+#include "flow/engine.h"
+
+#include <hiredis/hiredis.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RECORD_BYTES = 37, SCAN_COUNT = 1000 };
+
+static struct str reply_str(const redisReply *r)
+{
+    if (r->type != REDIS_REPLY_STRING && r->type != REDIS_REPLY_STATUS)
+        return (struct str){0};
+    return (struct str){r->str, r->len};
+}
+
+/* Strings and integers alike; Redis functions return either. */
+static int64_t reply_int(const redisReply *r)
+{
+    if (r->type == REDIS_REPLY_INTEGER)
+        return r->integer;
+    return r->type == REDIS_REPLY_STRING ? strtoll(r->str, NULL, 10) : -1;
+}
+
+enum status gate_answer(const struct redisReply *reply)
+{
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0)
+        return ST_INTERNAL;
+    struct str word = reply_str(reply->element[0]);
+    if (str_equal(word, STR("OK")) || str_equal(word, STR("DONE")))
+        return ST_OK;
+    return str_equal(word, STR("EPOCH")) ? ST_FENCED : ST_INTERNAL;
+}
+
+void gate_note_left(const struct sale *sale, unsigned shard, const struct redisReply *reply,
+                    size_t first)
+{
+    for (size_t i = first; i + 1 < reply->elements; i += 2) {
+        const struct sale_item *item = sale_item(sale, reply_str(reply->element[i]));
+        int64_t left = reply_int(reply->element[i + 1]);
+        if (!item)
+            continue;
+        atomic_store_explicit(&item->live[shard].left, left, memory_order_relaxed);
+        if (left > 0)
+            atomic_store_explicit(&item->live[shard].refuse, false, memory_order_relaxed);
+    }
+}
+
+enum status gate_check(struct session *s, const struct sale_shard *shard)
+{
+    struct redis_identity id;
+    enum status st = redis_session_identity(s->redis, &id);
+    if (st != ST_OK)
+        return st;
+    return shard->ready && redis_identity_equal(&id, &shard->loaded_in) ? ST_OK : ST_FENCED;
+}
+
+/* Runs s->args on the shard's Redis and judges the answer; *reply is set (the caller's) on ST_OK. */
+static enum status gate_call(struct session *s, const struct sale_shard *shard, redisReply **reply)
+{
+    redisReply *r = NULL;
+    enum status st = gate_check(s, shard);
+    if (st == ST_OK)
+        st = redis_session_call(s->redis, &s->args, &r);
+    if (st != ST_OK) {
+        metrics_add(s->metrics, M_REDIS_ERRORS, st != ST_FENCED);
+        return st;
+    }
+    st = gate_answer(r);
+    if (st == ST_OK)
+        *reply = r;
+    else
+        freeReplyObject(r);
+    return st;
+}
+
+enum status gate_release(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
+                         const struct gate_hold *holds, unsigned n)
+{
+    const struct sale_shard *at = &sale->shard[shard];
+    redisReply *r = NULL;
+    args_reset(&s->args);
+    args_fcall(&s->args, "snapup_release", &at->keys);
+    args_int(&s->args, epoch);
+    args_z(&s->args, "0");
+    for (unsigned i = 0; i < n; i++) {
+        args_str(&s->args, holds[i].field);
+        args_add(&s->args, holds[i].id.b, UID_LEN);
+        args_add(&s->args, &holds[i].gen, 1);
+    }
+    enum status st = gate_call(s, at, &r);
+    if (st != ST_OK)
+        return st;
+    gate_note_left(sale, shard, r, 1);
+    freeReplyObject(r);
+    return ST_OK;
+}
+
+enum status gate_add(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
+                     struct str sku, int64_t added)
+{
+    const struct sale_shard *at = &sale->shard[shard];
+    redisReply *r = NULL;
+    args_reset(&s->args);
+    args_fcall(&s->args, "snapup_add", &at->keys);
+    args_int(&s->args, epoch);
+    args_str(&s->args, sku);
+    args_int(&s->args, added);
+    enum status st = gate_call(s, at, &r);
+    if (r)
+        freeReplyObject(r);
+    return st;
+}
+
+enum status gate_reserve(struct session *s, const struct sale *sale, unsigned shard,
+                         const struct row *row, char *code, char log_id[40], int64_t *left)
+{
+    const struct sale_shard *at = &sale->shard[shard];
+    uint8_t bytes[ROW_MAX];
+    redisReply *r = NULL;
+    args_reset(&s->args);
+    args_fcall(&s->args, "snapup_reserve", &at->keys);
+    args_int(&s->args, at->epoch);
+    args_add(&s->args, s->engine->instance.b, UID_LEN);
+    args_z(&s->args, "0");
+    args_add(&s->args, bytes, row_encode(row, bytes));
+    enum status st = gate_call(s, at, &r);
+    if (st != ST_OK)
+        return st;
+    struct str id = r->elements >= 5 ? reply_str(r->element[1]) : (struct str){0};
+    if (r->elements < 5 || id.n >= 40 || reply_str(r->element[2]).n != 1) {
+        st = ST_INTERNAL;
+    } else {
+        snprintf(log_id, 40, "%.*s", (int)id.n, id.p);
+        *code = r->element[2]->str[0];
+        *left = reply_int(r->element[4]);
+        gate_note_left(sale, shard, r, 3);
+    }
+    freeReplyObject(r);
+    return st;
+}
+
+enum status gate_ack(struct session *s, const struct sale *sale, unsigned shard, const char *log_id)
+{
+    const struct sale_shard *at = &sale->shard[shard];
+    redisReply *r = NULL;
+    args_reset(&s->args);
+    args_fcall(&s->args, "snapup_release", &at->keys);
+    args_int(&s->args, at->epoch);
+    args_z(&s->args, "1");
+    args_z(&s->args, log_id);
+    enum status st = gate_call(s, at, &r);
+    if (r)
+        freeReplyObject(r);
+    return st;
+}
+
+static void peek_field(const struct sale *sale, struct gate_view *view, struct str name, int64_t v)
+{
+    if (name.n == 0)
+        return;
+    if (str_equal(name, STR("#wins")))
+        view->wins = v;
+    bool total = name.p[0] == '+';
+    const struct sale_item *item =
+        sale_item(sale, total ? (struct str){name.p + 1, name.n - 1} : name);
+    if (!item)
+        return;
+    struct gate_units *u = &view->units[item - sale->item];
+    *(total ? &u->added : &u->left) = v;
+}
+
+enum status gate_peek(struct session *s, const struct sale *sale, unsigned shard,
+                      struct gate_view *view)
+{
+    redisReply *r = NULL;
+    args_reset(&s->args);
+    args_fcall(&s->args, "snapup_peek", &sale->shard[shard].keys);
+    enum status st = redis_session_call(s->redis, &s->args, &r);
+    if (st != ST_OK)
+        return st;
+    for (unsigned i = 0; i < sale->items; i++)
+        view->units[i] = (struct gate_units){-1, -1};
+    if (r->type != REDIS_REPLY_ARRAY || r->elements < 2) {
+        st = ST_INTERNAL;
+    } else {
+        view->epoch = reply_int(r->element[0]);
+        view->log = reply_int(r->element[1]);
+        view->wins = 0;
+        for (size_t i = 2; i + 1 < r->elements; i += 2)
+            peek_field(sale, view, reply_str(r->element[i]), reply_int(r->element[i + 1]));
+    }
+    freeReplyObject(r);
+    return st;
+}
+
+enum status gate_find(struct session *s, const struct sale *sale, unsigned shard,
+                      const struct uid *id, struct str shopper, bool *found)
+{
+    enum { FIELD_MAX = 64 + 1 + 64 + 1 };
+    redisReply *r = NULL;
+    char *fields = malloc((size_t)sale->items * FIELD_MAX);
+    if (!fields)
+        return ST_UNAVAILABLE;
+    args_reset(&s->args);
+    args_fcall(&s->args, "snapup_find", &sale->shard[shard].keys);
+    args_add(&s->args, id->b, UID_LEN);
+    for (unsigned i = 0; shopper.n > 0 && i < sale->items; i++) {
+        char *field = fields + (size_t)i * FIELD_MAX;
+        int n = snprintf(field, FIELD_MAX, "%.*s|%.*s", (int)sale->item[i].sku.n,
+                         sale->item[i].sku.p, (int)shopper.n, shopper.p);
+        args_add(&s->args, field, (size_t)n);
+    }
+    enum status st = redis_session_call(s->redis, &s->args, &r);
+    if (st == ST_OK) {
+        *found = reply_int(r) == 1;
+        freeReplyObject(r);
+    }
+    free(fields);
+    return st;
+}
+
+static void count_held(const struct sale *sale, struct str field, struct str records,
+                       int64_t *units)
+{
+    const char *bar = memchr(field.p, '|', field.n);
+    const struct sale_item *item =
+        bar ? sale_item(sale, (struct str){field.p, (size_t)(bar - field.p)}) : NULL;
+    for (size_t at = 0; item && at + RECORD_BYTES <= records.n; at += RECORD_BYTES) {
+        const uint8_t *q = (const uint8_t *)records.p + at + 33;
+        units[item - sale->item] +=
+            (int64_t)q[0] << 24 | (int64_t)q[1] << 16 | (int64_t)q[2] << 8 | q[3];
+    }
+}
+
+enum status gate_held(struct session *s, const struct sale *sale, unsigned shard, int64_t *units)
+{
+    const struct shard_keys *keys = &sale->shard[shard].keys;
+    char cursor[24] = "0";
+    memset(units, 0, sale->items * sizeof(*units));
+    do {
+        redisReply *r = NULL;
+        args_reset(&s->args);
+        args_z(&s->args, "HSCAN");
+        args_add(&s->args, keys->text[1], keys->len[1]);
+        args_z(&s->args, cursor);
+        args_z(&s->args, "COUNT");
+        args_int(&s->args, SCAN_COUNT);
+        enum status st = redis_session_call(s->redis, &s->args, &r);
+        if (st != ST_OK)
+            return st;
+        if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
+            r->element[1]->type != REDIS_REPLY_ARRAY) {
+            freeReplyObject(r);
+            return ST_INTERNAL;
+        }
+        snprintf(cursor, sizeof(cursor), "%s", r->element[0]->str);
+        const redisReply *pairs = r->element[1];
+        for (size_t i = 0; i + 1 < pairs->elements; i += 2)
+            count_held(sale, reply_str(pairs->element[i]), reply_str(pairs->element[i + 1]), units);
+        freeReplyObject(r);
+    } while (strcmp(cursor, "0") != 0);
+    return ST_OK;
+}
+
+enum status gate_filter(struct session *s, const struct sale *sale, unsigned shard)
+{
+    const struct shard_keys *keys = &sale->shard[shard].keys;
+    redisReply *r = NULL;
+    args_reset(&s->args);
+    args_z(&s->args, "GET");
+    args_add(&s->args, keys->text[3], keys->len[3]);
+    enum status st = redis_session_call(s->redis, &s->args, &r);
+    if (st != ST_OK)
+        return st;
+    live_filter_merge(sale->shard[shard].live, reply_str(r));
+    freeReplyObject(r);
+    return ST_OK;
+}

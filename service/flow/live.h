@@ -1,0 +1,54 @@
+/* live.h - what changes from moment to moment about a sale, shared by all threads of the process.
+ *
+ * Only hints, all atomics: units left as last seen, whether a refusal may be given from memory, and the
+ * filter of shoppers who may hold something. Created when a sale is first loaded, kept until exit (a
+ * few hundred bytes and the filter per shard), so that readers need no lock and no reference.
+ */
+#pragma once
+
+#include "base/status.h"
+#include "base/str.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Units of one item in one shard. */
+struct live_item {
+    _Atomic int64_t left;  /* -1: not known */
+    _Atomic bool refuse;   /* left was 0 when the filter was known to be complete */
+};
+
+struct live_shard {
+    uint32_t sale_no;
+    unsigned shard;
+    unsigned index;              /* place in workers' arrays; unique in the process */
+    _Atomic bool recovering;     /* a rebuild is queued or runs */
+    _Atomic bool suspect;        /* the next recovery must rebuild even if epochs agree */
+    _Atomic bool filter_current; /* filter held everything at the last refresh */
+    _Atomic int64_t wins;        /* #wins of Redis that the filter includes; -1: none */
+    uint32_t filter_bits;        /* power of two */
+    _Atomic uint64_t *filter;    /* bit = shopper's hash % filter_bits; bits are only ever set */
+};
+
+struct live_sale {
+    uint32_t no;
+    unsigned shards;
+    struct live_shard *shard; /* [shards] */
+    unsigned items;
+    struct live_item **item;  /* [items], each [shards]; in order of the item's place in the sale */
+};
+
+/* Size of the filter of one shard: 32 bits a unit, 2^16 .. 2^26. It depends on the units the sale was
+ * created with only, so that every instance and every epoch computes the same. */
+uint32_t live_filter_bits(int64_t units_per_shard);
+
+STATUS_MUSTCHECK enum status live_sale_create(uint32_t no, unsigned shards, unsigned items,
+                                              int64_t units, unsigned *next_index,
+                                              struct live_sale **out);
+void live_sale_destroy(struct live_sale **s);
+
+bool live_filter_has(const struct live_shard *s, uint32_t hash);
+void live_filter_set(struct live_shard *s, uint32_t hash);
+/* Adds Redis' bitmap (SETBIT order: bit 0 is the highest of byte 0). */
+void live_filter_merge(struct live_shard *s, struct str bitmap);

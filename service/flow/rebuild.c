@@ -1,0 +1,298 @@
+#include "flow/rebuild.h"
+
+#include "flow/engine.h"
+#include "flow/gate.h"
+
+#include <hiredis/hiredis.h>
+#include <stdlib.h>
+
+enum { LEASE_MS = 10000, PAGE = 2000, RECORD_BYTES = 37 };
+
+#define NOW_MS "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS INTEGER)"
+
+struct rebuild {
+    struct session *s;
+    const struct sale *sale;
+    unsigned shard;
+    const struct redis_identity *redis;
+    int64_t seen, opened; /* epochs in MariaDB before */
+    int64_t epoch;        /* the new one */
+    bool found;
+    /* One page of holds on its way to Redis. */
+    unsigned holds;
+    struct uid last;
+    struct hold {
+        char field[130];
+        size_t field_len;
+        char record[RECORD_BYTES];
+        bool live;
+        char hash[12];
+    } *hold;
+};
+
+static bool on_shard(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct rebuild *r = arg;
+    r->seen = c[0].i;
+    r->opened = c[1].i;
+    return r->found = true;
+}
+
+/* The epoch that Redis' files name, however broken the shard is there. */
+static enum status redis_epoch(struct rebuild *r, int64_t *epoch)
+{
+    const struct shard_keys *keys = &r->sale->shard[r->shard].keys;
+    struct args *args = &r->s->args;
+    redisReply *reply = NULL;
+    args_reset(args);
+    args_z(args, "HGET");
+    args_add(args, keys->text[0], keys->len[0]);
+    args_z(args, "#epoch");
+    enum status st = redis_session_call(r->s->redis, args, &reply);
+    if (st != ST_OK)
+        return st;
+    *epoch = reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : 0;
+    freeReplyObject(reply);
+    return ST_OK;
+}
+
+/* Rules R6 and R8: lease and epoch change in one statement, the transaction holds nothing else, and the
+ * new epoch exceeds both stores'. */
+static enum status bump(struct rebuild *r)
+{
+    struct sql *sql = r->s->sql;
+    const struct sql_val place[] = {SQL_INT(r->sale->no), SQL_INT(r->shard)};
+    int64_t in_redis = 0;
+    enum status st = sql_run(sql, "SELECT epoch, opened FROM shards WHERE sale = ? AND shard = ?",
+                             place, 2, on_shard, r, NULL);
+    if (st == ST_OK && !r->found)
+        st = ST_INTERNAL;
+    if (st == ST_OK)
+        st = redis_epoch(r, &in_redis);
+    if (st != ST_OK)
+        return st;
+    r->epoch = (r->seen > in_redis ? r->seen : in_redis) + 1;
+    uint64_t taken = 0;
+    const struct uid *me = &r->s->engine->instance;
+    const struct sql_val lease[] = {SQL_INT(r->epoch),     SQL_BYTES(me->b, UID_LEN),
+                                    SQL_INT(LEASE_MS),     SQL_INT(r->sale->no),
+                                    SQL_INT(r->shard),     SQL_INT(r->seen),
+                                    SQL_BYTES(me->b, UID_LEN)};
+    const struct sql_val stock[] = {SQL_INT(r->epoch), SQL_INT(r->shard), SQL_INT(r->sale->no)};
+    st = sql_begin(sql);
+    if (st == ST_OK)
+        st = sql_run(sql,
+                     "UPDATE shards SET epoch = ?, ready = 0, owner = ?, until_ms = " NOW_MS
+                     " + ? WHERE sale = ? AND shard = ? AND epoch = ? AND (until_ms < " NOW_MS
+                     " OR owner = ?)",
+                     lease, 7, NULL, NULL, &taken);
+    if (st == ST_OK && taken == 0)
+        st = ST_BUSY;
+    if (st == ST_OK)
+        st = sql_run(sql,
+                     "UPDATE shard_stock SET epoch = ? WHERE shard = ? AND item IN "
+                     "(SELECT no FROM items WHERE sale = ?)",
+                     stock, 3, NULL, NULL, NULL);
+    if (st == ST_OK)
+        st = catalog_touch(sql);
+    if (st == ST_OK)
+        return sql_commit(sql);
+    sql_rollback(sql);
+    return st;
+}
+
+/* Rule R1: which Redis is being loaded is known before the load begins. */
+static enum status note_opened(struct rebuild *r)
+{
+    uint64_t changed = 0;
+    const struct sql_val args[] = {SQL_INT(r->epoch), SQL_Z(r->redis->run_id),
+                                   SQL_Z(r->redis->repl_id), SQL_INT(r->sale->no),
+                                   SQL_INT(r->shard), SQL_INT(r->epoch)};
+    enum status st = sql_run(r->s->sql,
+                             "UPDATE shards SET opened = ?, run_id = ?, repl_id = ? "
+                             "WHERE sale = ? AND shard = ? AND epoch = ?",
+                             args, 6, NULL, NULL, &changed);
+    return st == ST_OK && changed == 0 ? ST_BUSY : st;
+}
+
+static void load_args(struct rebuild *r, const char *step)
+{
+    args_reset(&r->s->args);
+    args_fcall(&r->s->args, "snapup_load", &r->sale->shard[r->shard].keys);
+    args_int(&r->s->args, r->epoch);
+    args_z(&r->s->args, step);
+}
+
+static enum status load_call(struct rebuild *r)
+{
+    redisReply *reply = NULL;
+    enum status st = redis_session_call(r->s->redis, &r->s->args, &reply);
+    if (st != ST_OK)
+        return st;
+    st = gate_answer(reply);
+    freeReplyObject(reply);
+    return st == ST_FENCED ? ST_BUSY : st;
+}
+
+/* --- holds ------------------------------------------------------------------------------------- */
+
+static bool on_order(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct rebuild *r = arg;
+    const struct sale *sale = r->sale;
+    const struct sale_item *item = NULL;
+    for (unsigned i = 0; i < sale->items; i++)
+        if (sale->item[i].no == (uint32_t)c[2].i)
+            item = &sale->item[i];
+    memcpy(r->last.b, c[0].s.p, UID_LEN);
+    struct hold *h = &r->hold[r->holds++];
+    struct str sku = item ? item->sku : (struct str){0};
+    struct str shopper = {c[1].s.p, c[1].s.n > 64 ? 64 : c[1].s.n};
+    int len = snprintf(h->field, sizeof(h->field), "%.*s|%.*s", (int)sku.n, sku.p, (int)shopper.n,
+                       shopper.p);
+    h->field_len = (size_t)len;
+    h->live = c[6].i != 0;
+    memcpy(h->record, c[0].s.p, UID_LEN);
+    memcpy(h->record + 16, c[3].s.p, 16);
+    h->record[32] = (char)c[5].i;
+    for (int k = 0; k < 4; k++)
+        h->record[33 + k] = (char)(c[4].i >> (24 - 8 * k));
+    uint32_t hash = shopper_hash(shopper);
+    live_filter_set(sale->shard[r->shard].live, hash);
+    snprintf(h->hash, sizeof(h->hash), "%u", hash);
+    return true;
+}
+
+static enum status send_holds(struct rebuild *r)
+{
+    /* Each hold is three words. */
+    enum { CALL = 1000 };
+    for (unsigned at = 0; at < r->holds; at += CALL) {
+        load_args(r, "holds");
+        for (unsigned i = at; i < r->holds && i < at + CALL; i++) {
+            const struct hold *h = &r->hold[i];
+            args_add(&r->s->args, h->field, h->field_len);
+            args_add(&r->s->args, h->record, h->live ? RECORD_BYTES : 0);
+            args_z(&r->s->args, h->hash);
+        }
+        enum status st = load_call(r);
+        if (st != ST_OK)
+            return st;
+    }
+    return ST_OK;
+}
+
+/* Pages through the orders since the sale's start (rule R18) inside the caller's snapshot. */
+static enum status load_holds(struct rebuild *r)
+{
+    r->last = uid_floor(r->sale->starts_ms);
+    do {
+        r->holds = 0;
+        const struct sql_val args[] = {SQL_BYTES(r->last.b, UID_LEN), SQL_INT(r->shard),
+                                       SQL_INT(r->sale->no), SQL_INT(PAGE)};
+        enum status st = sql_run(r->s->sql,
+                                 "SELECT id, shopper, item, idem, qty, gen, state IN (1, 2) "
+                                 "FROM orders WHERE id > ? AND shard = ? AND item IN "
+                                 "(SELECT no FROM items WHERE sale = ?) ORDER BY id LIMIT ?",
+                                 args, 4, on_order, r, NULL);
+        if (st == ST_OK)
+            st = send_holds(r);
+        if (st != ST_OK)
+            return st;
+    } while (r->holds == PAGE);
+    return ST_OK;
+}
+
+/* --- stock ------------------------------------------------------------------------------------- */
+
+/* One item's units as words of the load's last step. */
+static bool on_stock(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct rebuild *r = arg;
+    for (unsigned i = 0; i < r->sale->items; i++) {
+        const struct sale_item *item = &r->sale->item[i];
+        if (item->no != (uint32_t)c[0].i)
+            continue;
+        int64_t left = c[1].i - c[2].i;
+        args_str(&r->s->args, item->sku);
+        args_int(&r->s->args, left);
+        args_int(&r->s->args, c[3].i);
+        atomic_store(&item->live[r->shard].left, left);
+        atomic_store(&item->live[r->shard].refuse, false);
+    }
+    return true;
+}
+
+static enum status load_stock(struct rebuild *r)
+{
+    const struct sql_val args[] = {SQL_INT(r->shard), SQL_INT(r->sale->no)};
+    load_args(r, "end");
+    enum status st = sql_run(r->s->sql,
+                             "SELECT item, allocated, held, added FROM shard_stock "
+                             "WHERE shard = ? AND item IN (SELECT no FROM items WHERE sale = ?)",
+                             args, 2, on_stock, r, NULL);
+    return st == ST_OK ? load_call(r) : st;
+}
+
+/* Stock and orders are plain reads of one new snapshot (rule R8). */
+static enum status load(struct rebuild *r)
+{
+    load_args(r, "begin");
+    args_int(&r->s->args, r->sale->shard[r->shard].live->filter_bits);
+    enum status st = load_call(r);
+    if (st != ST_OK)
+        return st;
+    st = sql_begin_snapshot(r->s->sql);
+    if (st == ST_OK)
+        st = load_holds(r);
+    if (st == ST_OK)
+        st = load_stock(r);
+    sql_rollback(r->s->sql);
+    return st;
+}
+
+static enum status open_gate(struct rebuild *r)
+{
+    struct sql *sql = r->s->sql;
+    uint64_t changed = 0;
+    const struct sql_val args[] = {SQL_INT(r->sale->no), SQL_INT(r->shard), SQL_INT(r->epoch)};
+    enum status st = sql_begin(sql);
+    if (st == ST_OK)
+        st = sql_run(sql,
+                     "UPDATE shards SET ready = 1, until_ms = 0 "
+                     "WHERE sale = ? AND shard = ? AND epoch = ?",
+                     args, 3, NULL, NULL, &changed);
+    if (st == ST_OK && changed == 0)
+        st = ST_BUSY;
+    if (st == ST_OK)
+        st = catalog_touch(sql);
+    if (st == ST_OK)
+        return sql_commit(sql);
+    sql_rollback(sql);
+    return st;
+}
+
+enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned shard,
+                          const struct redis_identity *redis)
+{
+    struct rebuild r = {.s = s, .sale = sale, .shard = shard, .redis = redis};
+    r.hold = malloc(PAGE * sizeof(*r.hold));
+    if (!r.hold)
+        return ST_UNAVAILABLE;
+    struct live_shard *live = sale->shard[shard].live;
+    atomic_store(&live->filter_current, false);
+    enum status st = bump(&r);
+    if (st == ST_OK)
+        st = rebuild_from_log(s, sale, shard, r.opened, r.epoch);
+    if (st == ST_OK)
+        st = note_opened(&r);
+    if (st == ST_OK)
+        st = load(&r);
+    if (st == ST_OK)
+        st = open_gate(&r);
+    if (st == ST_OK)
+        metrics_add(s->metrics, M_REBUILDS, 1);
+    atomic_store(&live->wins, -1);
+    free(r.hold);
+    return st;
+}

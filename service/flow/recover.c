@@ -1,0 +1,108 @@
+#include "flow/recover.h"
+
+#include "flow/gate.h"
+#include "flow/rebuild.h"
+
+#include <stdlib.h>
+
+struct recover_job {
+    struct job job;
+    const struct engine *engine;
+    struct live_shard *live;
+};
+
+static void recover_work(struct job *job, struct session *s)
+{
+    struct recover_job *r = CONTAINER_OF(job, struct recover_job, job);
+    bool force = atomic_exchange(&r->live->suspect, false);
+    atomic_store(&r->live->recovering, false); /* whoever asks from now on asks again */
+    enum status st = recover_shard(s, r->live->sale_no, r->live->shard, force);
+    if (st != ST_OK && force)
+        atomic_store(&r->live->suspect, true);
+    free(r);
+}
+
+void recover_request(const struct engine *engine, struct live_shard *live, bool force)
+{
+    if (force)
+        atomic_store(&live->suspect, true);
+    if (atomic_exchange(&live->recovering, true))
+        return;
+    struct recover_job *r = calloc(1, sizeof(*r));
+    if (!r) {
+        atomic_store(&live->recovering, false);
+        return;
+    }
+    *r = (struct recover_job){.job = {.work = recover_work}, .engine = engine, .live = live};
+    if (jobs_submit(engine->chores, &r->job) != ST_OK) {
+        atomic_store(&live->recovering, false);
+        free(r);
+    }
+}
+
+/* Redis is there, is ours to use, and has our functions. */
+static enum status redis_fit(struct session *s, struct redis_identity *id)
+{
+    enum status st = redis_session_identity(s->redis, id);
+    if (st != ST_OK)
+        return st;
+    if (!id->noeviction) {
+        LOG(s->engine->log, LOG_ERROR, "redis_may_evict",
+            LF_Z("advice", "set maxmemory-policy noeviction: evicted counters would be sold again"));
+        return ST_UNAVAILABLE;
+    }
+    return redis_session_load_functions(s->redis, s->engine->conf->functions_file);
+}
+
+static enum status gate_in_order(struct session *s, const struct sale *sale, unsigned shard,
+                                 const struct redis_identity *id, bool *in_order)
+{
+    const struct sale_shard *at = &sale->shard[shard];
+    struct gate_view view = {.units = calloc(sale->items, sizeof(*view.units))};
+    if (!view.units)
+        return ST_UNAVAILABLE;
+    enum status st = gate_peek(s, sale, shard, &view);
+    *in_order = st == ST_OK && at->ready && at->epoch == view.epoch &&
+                redis_identity_equal(id, &at->loaded_in);
+    free(view.units);
+    return st;
+}
+
+enum status recover_shard(struct session *s, uint32_t sale_no, unsigned shard, bool force)
+{
+    struct redis_identity id;
+    const struct snapshot *snap;
+    enum status st = redis_fit(s, &id);
+    if (st == ST_OK)
+        st = catalog_reload(s->engine->catalog, s->sql);
+    if (st == ST_OK)
+        st = session_catalog(s, &snap);
+    if (st != ST_OK)
+        return st;
+    const struct sale *sale = snapshot_sale_by_no(snap, sale_no);
+    if (!sale || sale->state == SALE_DRAFT || shard >= sale->shards)
+        return ST_SALE_NOT_FOUND;
+    bool in_order = false;
+    st = gate_in_order(s, sale, shard, &id, &in_order);
+    if (st != ST_OK || (in_order && !force))
+        return st;
+    st = rebuild_shard(s, sale, shard, &id);
+    LOG(s->engine->log, st == ST_OK ? LOG_INFO : LOG_WARN, "shard_rebuilt",
+        LF_STR("sale", sale->id), LF_INT("shard", shard), LF_Z("status", status_info(st)->name));
+    if (st == ST_OK)
+        st = catalog_reload(s->engine->catalog, s->sql);
+    return st;
+}
+
+enum status recover_sale(struct session *s, uint32_t sale_no)
+{
+    const struct snapshot *snap;
+    enum status st = session_catalog(s, &snap);
+    if (st != ST_OK)
+        return st;
+    const struct sale *sale = snapshot_sale_by_no(snap, sale_no);
+    unsigned shards = sale ? sale->shards : 0;
+    for (unsigned i = 0; i < shards && st == ST_OK; i++)
+        st = recover_shard(s, sale_no, i, false);
+    return st;
+}

@@ -1,0 +1,210 @@
+#include "flow/stock.h"
+
+#include "base/clock.h"
+#include "flow/engine.h"
+#include "flow/gate.h"
+#include "flow/outbox.h"
+
+#include <stdlib.h>
+
+struct units {
+    int64_t allocated, held, added, epoch;
+    bool found;
+};
+
+static bool on_units(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct units *u = arg;
+    *u = (struct units){c[0].i, c[1].i, c[2].i, c[3].i, true};
+    return true;
+}
+
+static enum status write_movement(struct session *s, const struct uid *id, uint32_t item,
+                                  unsigned shard, int64_t delta, struct str reason, int64_t now)
+{
+    const struct sql_val args[] = {SQL_BYTES(id->b, UID_LEN), SQL_INT(item),   SQL_INT(shard),
+                                   SQL_INT(delta),            SQL_STR(reason), SQL_INT(now)};
+    return sql_run(s->sql,
+                   "INSERT INTO stock_movements (id, item, shard, delta, reason, created_ms) "
+                   "VALUES (?, ?, ?, ?, ?, ?)",
+                   args, 6, NULL, NULL, NULL);
+}
+
+/* Adds to one shard: ledger, movement and outbox row in one transaction; then Redis is told. */
+static enum status add_to_shard(struct session *s, const struct sale *sale,
+                                const struct sale_item *item, unsigned shard, int64_t delta,
+                                const struct uid *id, struct str reason)
+{
+    struct units u = {0};
+    const struct sql_val more[] = {SQL_INT(delta), SQL_INT(delta), SQL_INT(item->no),
+                                   SQL_INT(shard)};
+    const struct sql_val place[] = {SQL_INT(item->no), SQL_INT(shard)};
+    enum status st = sql_begin(s->sql);
+    if (st == ST_OK)
+        st = sql_run(s->sql,
+                     "UPDATE shard_stock SET allocated = allocated + ?, added = added + ? "
+                     "WHERE item = ? AND shard = ?",
+                     more, 4, NULL, NULL, NULL);
+    if (st == ST_OK)
+        st = sql_run(s->sql,
+                     "SELECT allocated, held, added, epoch FROM shard_stock "
+                     "WHERE item = ? AND shard = ? FOR UPDATE",
+                     place, 2, on_units, &u, NULL);
+    if (st == ST_OK && !u.found)
+        st = ST_INTERNAL;
+    if (st == ST_OK)
+        st = write_movement(s, id, item->no, shard, delta, reason, clock_wall_ms());
+    struct outbox_row out = {.kind = OUTBOX_ADD,
+                             .sale = sale->no,
+                             .item = item->no,
+                             .shard = shard,
+                             .epoch = u.epoch,
+                             .n = u.added};
+    if (st == ST_OK)
+        st = outbox_write(s, &out);
+    if (st == ST_OK)
+        st = sql_commit(s->sql);
+    else
+        sql_rollback(s->sql);
+    if (st != ST_OK)
+        return st;
+    if (outbox_deliver(s, &out) != ST_OK)
+        LOG(s->engine->log, LOG_INFO, "outbox_waits", LF_STR("sale", sale->id));
+    atomic_store(&item->live[shard].refuse, false);
+    return ST_OK;
+}
+
+static enum status add_units(struct session *s, const struct sale *sale,
+                             const struct sale_item *item, int64_t delta, struct str reason,
+                             const struct uid *first)
+{
+    int64_t each = delta / sale->shards, rest = delta % sale->shards;
+    struct uid id = *first;
+    for (unsigned i = 0; i < sale->shards; i++) {
+        int64_t n = each + (i < rest);
+        if (n == 0)
+            continue;
+        enum status st = add_to_shard(s, sale, item, i, n, &id, reason);
+        if (st != ST_OK)
+            return st;
+        id = uid_make(s->ids, clock_wall_ms());
+    }
+    return ST_OK;
+}
+
+enum status stock_take_commit(struct session *s, const struct sale *sale, unsigned shard,
+                              int64_t epoch, const struct row *row, struct str reason)
+{
+    uint64_t changed = 0;
+    const struct sql_val args[] = {SQL_INT(row->qty), SQL_INT(row->item), SQL_INT(shard),
+                                   SQL_INT(epoch), SQL_INT(row->qty)};
+    enum status st = sql_begin(s->sql);
+    if (st == ST_OK)
+        st = write_movement(s, &row->id, row->item, shard, -(int64_t)row->qty, reason,
+                            clock_wall_ms());
+    if (st == ST_OK)
+        st = sql_run(s->sql,
+                     "UPDATE shard_stock SET allocated = allocated - ? "
+                     "WHERE item = ? AND shard = ? AND epoch = ? AND allocated - ? >= held",
+                     args, 5, NULL, NULL, &changed);
+    if (st == ST_OK && changed == 0)
+        st = ST_FENCED;
+    if (st == ST_OK)
+        return sql_commit(s->sql);
+    sql_rollback(s->sql);
+    return st;
+}
+
+/* Takes n units from one shard: gate and log first, then the ledger, then the log entry goes. */
+static enum status take_from_shard(struct session *s, const struct sale *sale,
+                                   const struct sale_item *item, unsigned shard, int64_t n,
+                                   struct uid id, struct str reason, int64_t *left)
+{
+    const struct row row = {.kind = ROW_TAKE,
+                            .id = id,
+                            .qty = (uint32_t)n,
+                            .storefront = sale->storefront,
+                            .item = item->no,
+                            .sku = item->sku};
+    char code = 0, log_id[40];
+    enum status st = gate_reserve(s, sale, shard, &row, &code, log_id, left);
+    if (st == ST_FENCED || st == ST_UNKNOWN)
+        return ST_RECOVERING; /* an unknown outcome is settled from the log */
+    if (st != ST_OK)
+        return st;
+    if (code != 'W')
+        return ST_NOT_ENOUGH_LEFT;
+    st = stock_take_commit(s, sale, shard, sale->shard[shard].epoch, &row, reason);
+    if (st == ST_FENCED || st == ST_UNKNOWN)
+        return ST_RECOVERING;
+    if (st == ST_OK && gate_ack(s, sale, shard, log_id) != ST_OK)
+        LOG(s->engine->log, LOG_INFO, "log_entry_waits", LF_STR("sale", sale->id));
+    return st;
+}
+
+static int64_t left_anywhere(const struct sale *sale, const struct sale_item *item)
+{
+    int64_t left = 0;
+    for (unsigned i = 0; i < sale->shards; i++) {
+        int64_t n = atomic_load(&item->live[i].left);
+        left += n > 0 ? n : 0;
+    }
+    return left;
+}
+
+/* With several shards, each gives what it has in turn; what was taken stays taken only if the sum was
+ * reached, else it is added again. */
+static enum status take_units(struct session *s, const struct sale *sale,
+                              const struct sale_item *item, int64_t n, struct str reason,
+                              const struct uid *first, int64_t *left)
+{
+    int64_t want = n;
+    enum status st = ST_OK;
+    struct uid id = *first;
+    for (unsigned i = 0; i < sale->shards && want > 0; i++) {
+        int64_t here = atomic_load(&item->live[i].left);
+        int64_t take = sale->shards == 1 || here > want ? want : here;
+        if (take <= 0)
+            continue;
+        st = take_from_shard(s, sale, item, i, take, id, reason, left);
+        if (st != ST_OK)
+            break;
+        want -= take;
+        id = uid_make(s->ids, clock_wall_ms());
+    }
+    if (want == 0)
+        return ST_OK;
+    if (want < n) {
+        struct uid back = uid_make(s->ids, clock_wall_ms());
+        enum status given = add_units(s, sale, item, n - want, STR("not enough left"), &back);
+        if (given != ST_OK)
+            return given;
+    }
+    return st == ST_OK ? ST_NOT_ENOUGH_LEFT : st;
+}
+
+enum status stock_change(struct session *s, const struct sale *sale, const struct sale_item *item,
+                         int64_t delta, struct str reason, struct stock_movement *out)
+{
+    struct stock_movement m = {.delta = delta, .created_ms = clock_wall_ms()};
+    m.id = uid_make(s->ids, m.created_ms);
+    enum status st = delta > 0
+                         ? add_units(s, sale, item, delta, reason, &m.id)
+                         : take_units(s, sale, item, -delta, reason, &m.id, &m.left);
+    m.left = left_anywhere(sale, item);
+    out->left = m.left;
+    if (st != ST_OK)
+        return st;
+    struct units sum = {0};
+    const struct sql_val of[] = {SQL_INT(item->no)};
+    st = sql_run(s->sql,
+                 "SELECT CAST(SUM(allocated) AS INTEGER), CAST(SUM(held) AS INTEGER), 0, 0 "
+                 "FROM shard_stock WHERE item = ?",
+                 of, 1, on_units, &sum, NULL);
+    if (st != ST_OK)
+        return st;
+    m.allocated = sum.allocated;
+    m.left = sum.allocated - sum.held;
+    *out = m;
+    return ST_OK;
+}
