@@ -1,11 +1,11 @@
 /* token.h - shoppers' JWTs: HS256 only, verified without an allocation (RFC 7519, RFC 7515).
  *
  * Header must be a JSON object with alg "HS256" and a kid we know (typ, if given, "JWT"); anything else
- * in the header is refused. Claims: sub (a valid shopper id) and exp (integer seconds) required; iat
- * and nbf checked when given (60 s leeway for nbf and iat in the future, none for exp); region, level,
- * channel strings of up to 64 bytes; other claims are ignored, any JSON type, nested no deeper than 8.
- * Tokens over 2048 bytes, duplicate keys, stray base64 bits are refused. Thread-safe: the key ring is
- * immutable.
+ * in the header is refused. Claims: sub (a valid shopper id) and exp (integer seconds, up to the end of
+ * the year 9999) required; iat and nbf checked when given (60 s leeway for nbf and iat in the future,
+ * none for exp); region, level, channel strings of up to 64 bytes; other claims are ignored, any JSON
+ * type, nested no deeper than 8. Tokens over 2048 bytes, duplicate keys, stray base64 bits are refused.
+ * Thread-safe: the key ring is immutable.
  */
 #pragma once
 
