@@ -37,8 +37,7 @@ struct migration {
     size_t size;
 };
 
-/* --- messages
- * ------------------------------------------------------------------------------------- */
+/* --- messages --- */
 
 static enum status sql_problem(struct migration *m, const char *what, enum status st)
 {
@@ -55,8 +54,7 @@ static enum status statement_problem(struct migration *m, const struct migration
     return st;
 }
 
-/* --- the lease
- * ------------------------------------------------------------------------------------ */
+/* --- the lease --- */
 
 static enum status lease_update(struct migration *m, const char *text, bool *held)
 {
@@ -99,8 +97,7 @@ static void lease_release(struct migration *m)
                    (struct sql_val[]){SQL_BYTES(m->owner, OWNER_LEN)}, 1, NULL, NULL, NULL);
 }
 
-/* --- what was done before
- * ------------------------------------------------------------------------- */
+/* --- what was done before --- */
 
 struct record_check {
     struct migration *m;
@@ -149,8 +146,7 @@ static enum status read_records(struct migration *m)
     return ST_OK;
 }
 
-/* --- applying
- * ------------------------------------------------------------------------------------- */
+/* --- applying --- */
 
 static enum status apply_statements(struct migration *m, const struct migration_file *f)
 {
@@ -217,8 +213,7 @@ static enum status apply_rest(struct migration *m)
     return st;
 }
 
-/* --- waiting for one's turn
- * ------------------------------------------------------------------------ */
+/* --- waiting for one's turn --- */
 
 static enum status prepare(struct migration *m)
 {

@@ -8,8 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* --- names
- * ---------------------------------------------------------------------------------------- */
+/* --- names --- */
 
 static bool is_sql(const char *name)
 {
@@ -87,8 +86,7 @@ static enum status check_numbers(struct migration_files *files, char *error, siz
     return ST_OK;
 }
 
-/* --- contents
- * ------------------------------------------------------------------------------------- */
+/* --- contents --- */
 
 static bool read_all(int fd, char *text, size_t n)
 {
@@ -150,8 +148,7 @@ void migration_files_free(struct migration_files *files)
     *files = (struct migration_files){0};
 }
 
-/* --- statements
- * ----------------------------------------------------------------------------------- */
+/* --- statements --- */
 
 static bool is_blank(char c)
 {

@@ -4,8 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* --- the cache
- * ------------------------------------------------------------------------------------ */
+/* --- the cache --- */
 
 /* Slot of text, or the free one where it belongs. */
 static struct sql_slot *slot_of(struct sql *s, const char *text)
@@ -66,8 +65,7 @@ void sql_stmt_forget(struct sql *s)
     s->nslots = 0;
 }
 
-/* --- rows out
- * ------------------------------------------------------------------------------------- */
+/* --- rows out --- */
 
 static bool is_integer(enum enum_field_types type)
 {
@@ -210,8 +208,7 @@ enum status sql_stmt_run(struct sql *s, MYSQL_STMT *stmt, struct str text, sql_r
     return ST_OK;
 }
 
-/* --- arguments in
- * --------------------------------------------------------------------------------- */
+/* --- arguments in --- */
 
 static bool reserve_in(struct sql *s, unsigned n)
 {

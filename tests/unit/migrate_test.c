@@ -17,8 +17,7 @@ static struct sql_fixture fixture;
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* --- a folder of migrations and a database, new for each test
- * --------------------------------------- */
+/* --- a folder of migrations and a database, new for each test --- */
 
 struct shop {
     struct sql *sql;
@@ -93,20 +92,6 @@ static void migrate_refused(struct shop *shop, enum status want, const char *par
                  shop->error);
 }
 
-static bool take_int(void *arg, const struct sql_val *v, unsigned n)
-{
-    *(int64_t *)arg = v[0].i;
-    return true;
-}
-
-static int64_t one_int(struct sql *s, const char *text)
-{
-    int64_t i = -1;
-    if (sql_run_once(s, str_from(text), NULL, 0, take_int, &i, NULL) != ST_OK)
-        fail_msg("%s: %s", text, sql_error(s));
-    return i;
-}
-
 static void write_two(const struct shop *shop)
 {
     write_file(shop, "0001_first.sql",
@@ -115,8 +100,7 @@ static void write_two(const struct shop *shop)
     write_file(shop, "0002_second.sql", "ALTER TABLE a ADD COLUMN y INT NOT NULL DEFAULT 7;");
 }
 
-/* --- tests
- * ---------------------------------------------------------------------------------------- */
+/* --- tests --- */
 
 static void test_applies_once(void **state)
 {

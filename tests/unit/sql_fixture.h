@@ -66,3 +66,51 @@ static inline int fixture_teardown(struct sql_fixture *f)
     sql_destroy(&f->admin);
     return st == ST_OK ? 0 : -1;
 }
+
+/* What a result was like. */
+struct seen {
+    unsigned rows, cols;
+    unsigned stop_after; /* rows; 0: take all */
+    int64_t i[8];        /* of the last row */
+    int type[8];
+    size_t len[8];
+    char text[8][64]; /* beginning of bytes */
+    uint64_t sum;     /* of all bytes in all rows */
+};
+
+static inline bool see(void *arg, const struct sql_val *v, unsigned n)
+{
+    struct seen *s = arg;
+    assert_true(n <= sizeof(s->i) / sizeof(s->i[0]));
+    s->rows++;
+    s->cols = n;
+    for (unsigned c = 0; c < n; c++) {
+        s->type[c] = v[c].type;
+        s->i[c] = v[c].i;
+        s->len[c] = v[c].s.n;
+        size_t keep = v[c].s.n < sizeof(s->text[c]) ? v[c].s.n : sizeof(s->text[c]) - 1;
+        memset(s->text[c], 0, sizeof(s->text[c]));
+        if (keep)
+            memcpy(s->text[c], v[c].s.p, keep);
+        for (size_t k = 0; k < v[c].s.n; k++)
+            s->sum += (unsigned char)v[c].s.p[k];
+    }
+    return s->rows != s->stop_after;
+}
+
+static inline int64_t one_int(struct sql *s, const char *text)
+{
+    struct seen seen = {0};
+    if (sql_run_once(s, str_from(text), NULL, 0, see, &seen, NULL) != ST_OK)
+        fail_msg("%s: %u %s", text, sql_errno(s), sql_error(s));
+    assert_int_equal(seen.rows, 1);
+    return seen.i[0];
+}
+
+/* Ends s' connection at the server. */
+static inline void kill_connection(struct sql *admin, struct sql *s)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "KILL %lld", (long long)one_int(s, "SELECT CONNECTION_ID()"));
+    fixture_exec(admin, text);
+}

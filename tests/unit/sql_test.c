@@ -16,53 +16,13 @@ static struct sql_fixture fixture;
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* --- helpers
- * -------------------------------------------------------------------------------------- */
-
-struct seen {
-    unsigned rows, cols;
-    unsigned stop_after; /* rows; 0: take all */
-    int64_t i[8];        /* of the last row */
-    int type[8];
-    size_t len[8];
-    char text[8][64]; /* beginning of bytes */
-    uint64_t sum;     /* of all bytes in all rows */
-};
-
-static bool see(void *arg, const struct sql_val *v, unsigned n)
-{
-    struct seen *s = arg;
-    assert_true(n <= COUNT(s->i));
-    s->rows++;
-    s->cols = n;
-    for (unsigned c = 0; c < n; c++) {
-        s->type[c] = v[c].type;
-        s->i[c] = v[c].i;
-        s->len[c] = v[c].s.n;
-        size_t keep = v[c].s.n < sizeof(s->text[c]) ? v[c].s.n : sizeof(s->text[c]) - 1;
-        memset(s->text[c], 0, sizeof(s->text[c]));
-        if (keep)
-            memcpy(s->text[c], v[c].s.p, keep);
-        for (size_t k = 0; k < v[c].s.n; k++)
-            s->sum += (unsigned char)v[c].s.p[k];
-    }
-    return s->rows != s->stop_after;
-}
+/* --- helpers --- */
 
 static void run_ok(struct sql *s, const char *text, const struct sql_val *args, unsigned n,
                    uint64_t *affected)
 {
     if (sql_run(s, text, args, n, NULL, NULL, affected) != ST_OK)
         fail_msg("%s: %u %s", text, sql_errno(s), sql_error(s));
-}
-
-static int64_t one_int(struct sql *s, const char *text)
-{
-    struct seen seen = {0};
-    if (sql_run_once(s, str_from(text), NULL, 0, see, &seen, NULL) != ST_OK)
-        fail_msg("%s: %u %s", text, sql_errno(s), sql_error(s));
-    assert_int_equal(seen.rows, 1);
-    return seen.i[0];
 }
 
 static int setup(void **state)
@@ -89,15 +49,7 @@ static void insert_row(struct sql *s, int id, int n)
     run_ok(s, insert_t, (struct sql_val[]){SQL_INT(id), SQL_INT(n), SQL_NULL}, 3, NULL);
 }
 
-static void kill_connection(struct sql *s)
-{
-    char text[64];
-    snprintf(text, sizeof(text), "KILL %lld", (long long)one_int(s, "SELECT CONNECTION_ID()"));
-    fixture_exec(fixture.admin, text);
-}
-
-/* --- connection
- * ----------------------------------------------------------------------------------- */
+/* --- connection --- */
 
 static void test_addresses(void **state)
 {
@@ -186,8 +138,7 @@ static void test_session(void **state)
     assert_int_equal(seen.i[6], 5);
 }
 
-/* --- values
- * --------------------------------------------------------------------------------------- */
+/* --- values --- */
 
 static void test_values_out(void **state)
 {
@@ -314,8 +265,7 @@ static void test_affected_counts_changes(void **state)
     assert_int_equal(n, 0);
 }
 
-/* --- statements
- * ----------------------------------------------------------------------------------- */
+/* --- statements --- */
 
 static void test_many_statements(void **state)
 {
@@ -371,8 +321,7 @@ static void test_errors(void **state)
     insert_row(s, 2, 2); /* the cached statement still works */
 }
 
-/* --- transactions
- * --------------------------------------------------------------------------------- */
+/* --- transactions --- */
 
 static void test_commit_and_rollback(void **state)
 {
@@ -439,14 +388,13 @@ static void test_snapshot(void **state)
     sql_destroy(&other);
 }
 
-/* --- lost connections
- * ----------------------------------------------------------------------------- */
+/* --- lost connections --- */
 
 static void test_killed_between_statements(void **state)
 {
     struct sql *s = *state;
     insert_row(s, 1, 1);
-    kill_connection(s);
+    kill_connection(fixture.admin, s);
     /* The server's farewell arrives some time after KILL returns. Before it does, a statement is
      * lost. */
     struct sql_val row[] = {SQL_INT(2), SQL_NULL, SQL_NULL};
@@ -463,7 +411,7 @@ static void test_killed_in_transaction(void **state)
     struct sql_val row[] = {SQL_INT(2), SQL_NULL, SQL_NULL};
     assert_int_equal(sql_begin(s), ST_OK);
     insert_row(s, 1, 1);
-    kill_connection(s);
+    kill_connection(fixture.admin, s);
     assert_int_equal(sql_run(s, insert_t, row, 3, NULL, NULL, NULL), ST_UNKNOWN);
     /* Must not go out on a new connection, where it would commit by itself. */
     assert_int_equal(sql_run(s, insert_t, row, 3, NULL, NULL, NULL), ST_INTERNAL);
@@ -476,7 +424,7 @@ static void test_killed_before_commit(void **state)
     struct sql *s = *state;
     assert_int_equal(sql_begin(s), ST_OK);
     insert_row(s, 1, 1);
-    kill_connection(s);
+    kill_connection(fixture.admin, s);
     assert_int_equal(sql_commit(s), ST_UNKNOWN);
     assert_int_equal(one_int(s, "SELECT COUNT(*) FROM t"), 0);
 }
@@ -493,187 +441,6 @@ static void test_time_out(void **state)
     sql_destroy(&s);
 }
 
-/* --- bulk
- * ----------------------------------------------------------------------------------------- */
-
-struct bulk_row {
-    char pad;
-    uint32_t id;
-    int64_t n;
-    struct str b;
-    char fixed[5];
-};
-
-static const char insert_bulk[] = "INSERT INTO u (id, n, b, f) VALUES (?, ?, ?, ?)";
-static const char insert_new[] =
-    "INSERT IGNORE INTO u (id, n, b, f) VALUES (?, ?, ?, ?) RETURNING id, b";
-
-static enum status bulk(struct sql *s, const char *text, const struct bulk_row *rows, unsigned n,
-                        sql_row_fn row, void *arg, uint64_t *affected)
-{
-    const size_t stride = sizeof(*rows);
-    const struct sql_col cols[] = {
-        {SQL_C_U32, &rows->id, stride, 0},
-        {SQL_C_I64, &rows->n, stride, 0},
-        {SQL_C_VAR, &rows->b, stride, 0},
-        {SQL_C_FIXED, rows->fixed, stride, sizeof(rows->fixed)},
-    };
-    return sql_run_bulk(s, text, cols, COUNT(cols), n, row, arg, affected);
-}
-
-static void fill(struct bulk_row *rows, unsigned n, unsigned first)
-{
-    static const char bytes[] = "\0abcdefghijklmnopqrstuvwxyz";
-    for (unsigned i = 0; i < n; i++) {
-        rows[i] =
-            (struct bulk_row){'!', first + i, -(int64_t)i, {bytes, i % sizeof(bytes)}, "12345"};
-        if (i % sizeof(bytes) == 0)
-            rows[i].b.p = NULL;
-    }
-}
-
-static int setup_bulk(void **state)
-{
-    setup(state);
-    fixture_exec(*state,
-                 "CREATE OR REPLACE TABLE u (id INT UNSIGNED NOT NULL PRIMARY KEY, n BIGINT NOT"
-                 " NULL, b VARBINARY(64) NOT NULL, f BINARY(5) NOT NULL, UNIQUE (n)) ENGINE ="
-                 " InnoDB");
-    return 0;
-}
-
-static void test_bulk_insert(void **state)
-{
-    struct sql *s = *state;
-    static struct bulk_row rows[3000];
-    uint64_t n = 0;
-    fill(rows, 3000, 4000000000u);
-    for (unsigned size = 1, at = 0; at + size <= 3000; at += size, size *= 2) {
-        assert_int_equal(bulk(s, insert_bulk, rows + at, size, NULL, NULL, &n), ST_OK);
-        assert_int_equal(n, size);
-    }
-    assert_int_equal(one_int(s, "SELECT COUNT(*) FROM u"), 2047);
-    struct seen seen = {0};
-    assert_int_equal(
-        sql_run(s, "SELECT id, n, b, f FROM u ORDER BY id DESC LIMIT 1", NULL, 0, see, &seen, NULL),
-        ST_OK);
-    assert_true(seen.i[0] == 4000002046 && seen.i[1] == -2046 && seen.len[2] == 2046 % 28);
-    assert_memory_equal(seen.text[3], "12345", 5);
-    assert_int_equal(one_int(s, "SELECT COUNT(*) FROM u WHERE LENGTH(b) = (id - 4000000000) % 28"),
-                     2047);
-}
-
-static void test_bulk_duplicate_is_reported(void **state)
-{
-    struct sql *s = *state;
-    struct bulk_row rows[8];
-    fill(rows, 8, 1);
-    assert_int_equal(bulk(s, insert_bulk, rows + 4, 1, NULL, NULL, NULL), ST_OK);
-    assert_int_equal(sql_begin(s), ST_OK);
-    assert_int_equal(bulk(s, insert_bulk, rows, 8, NULL, NULL, NULL), ST_DUPLICATE);
-    sql_rollback(s);
-    assert_int_equal(one_int(s, "SELECT COUNT(*) FROM u"), 1);
-}
-
-struct ids {
-    unsigned n;
-    uint32_t id[2048];
-};
-
-static bool take_id(void *arg, const struct sql_val *v, unsigned n)
-{
-    struct ids *ids = arg;
-    assert_int_equal(n, 2);
-    assert_true(ids->n < COUNT(ids->id));
-    ids->id[ids->n++] = (uint32_t)v[0].i;
-    return true;
-}
-
-/* Existing by primary key, existing by the other key, twice within the group; in the middle and at
- * both ends. The answer names exactly the rows that were inserted. */
-static void test_bulk_returning_names_inserted(void **state)
-{
-    struct sql *s = *state;
-    static struct bulk_row rows[1500];
-    static struct ids got, want;
-    got.n = want.n = 0;
-    fill(rows, 1500, 1);
-    static const unsigned there[] = {0, 3, 4, 5, 700, 1024, 1499};
-    for (size_t i = 0; i < COUNT(there); i++) {
-        struct bulk_row row = rows[there[i]];
-        row.n = i % 2 ? row.n : 5000 + (int64_t)i; /* clash by id and n, or by id alone */
-        assert_int_equal(bulk(s, insert_bulk, &row, 1, NULL, NULL, NULL), ST_OK);
-    }
-    rows[900].n = rows[800].n;   /* within the group, by the unique key */
-    rows[1000].id = rows[10].id; /* within the group, by the primary key */
-    for (unsigned i = 0, t = 0; i < 1500; i++)
-        if (t < COUNT(there) && there[t] == i)
-            t++;
-        else if (i != 900 && i != 1000)
-            want.id[want.n++] = rows[i].id;
-    uint64_t n = 0;
-    assert_int_equal(bulk(s, insert_new, rows, 1500, take_id, &got, &n), ST_OK);
-    assert_int_equal(got.n, want.n);
-    assert_memory_equal(got.id, want.id, want.n * sizeof(want.id[0]));
-    assert_int_equal(n, want.n);
-    /* The rows of the first try stand; all again: none is new, and the connection is in step. */
-    got.n = 0;
-    assert_int_equal(bulk(s, insert_new, rows, 1500, take_id, &got, &n), ST_OK);
-    assert_true(got.n == 0 && n == 0);
-    assert_int_equal(one_int(s, "SELECT COUNT(*) FROM u"), 1498);
-}
-
-static void test_bulk_update_counts_changes(void **state)
-{
-    struct sql *s = *state;
-    struct bulk_row rows[10];
-    fill(rows, 10, 1);
-    assert_int_equal(bulk(s, insert_bulk, rows, 10, NULL, NULL, NULL), ST_OK);
-    rows[3].id = 999; /* not there */
-    const struct sql_col cols[] = {{SQL_C_U32, &rows->id, sizeof(rows[0]), 0}};
-    uint64_t n = 0;
-    assert_int_equal(
-        sql_run_bulk(s, "UPDATE u SET n = n + 100 WHERE id = ?", cols, 1, 10, NULL, NULL, &n),
-        ST_OK);
-    assert_int_equal(n, 9);
-}
-
-/* One literal, one row at a time and in bulk. */
-static void test_bulk_and_single_share_a_statement(void **state)
-{
-    struct sql *s = *state;
-    struct bulk_row rows[4];
-    fill(rows, 4, 1);
-    assert_int_equal(bulk(s, insert_bulk, rows, 4, NULL, NULL, NULL), ST_OK);
-    run_ok(s, insert_bulk, (struct sql_val[]){SQL_INT(77), SQL_INT(77), SQL_Z("x"), SQL_Z("abcde")},
-           4, NULL);
-    fill(rows, 4, 100);
-    rows[0].n = 1000, rows[1].n = 1001, rows[2].n = 1002, rows[3].n = 1003;
-    assert_int_equal(bulk(s, insert_bulk, rows, 4, NULL, NULL, NULL), ST_OK);
-    assert_int_equal(one_int(s, "SELECT COUNT(*) FROM u"), 9);
-}
-
-static void test_bulk_column_count(void **state)
-{
-    struct bulk_row row;
-    fill(&row, 1, 1);
-    const struct sql_col cols[] = {{SQL_C_U32, &row.id, sizeof(row), 0}};
-    assert_int_equal(sql_run_bulk(*state, insert_bulk, cols, 1, 1, NULL, NULL, NULL), ST_INTERNAL);
-}
-
-static void test_bulk_killed(void **state)
-{
-    struct sql *s = *state;
-    struct bulk_row rows[4];
-    fill(rows, 4, 1);
-    assert_int_equal(sql_begin(s), ST_OK);
-    assert_int_equal(bulk(s, insert_bulk, rows, 2, NULL, NULL, NULL), ST_OK);
-    kill_connection(s);
-    assert_int_equal(bulk(s, insert_bulk, rows + 2, 2, NULL, NULL, NULL), ST_UNKNOWN);
-    sql_rollback(s);
-    assert_int_equal(one_int(s, "SELECT COUNT(*) FROM u"), 0);
-}
-
 static int group_setup(void **state)
 {
     return fixture_setup(&fixture);
@@ -687,7 +454,6 @@ static int group_teardown(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define B(name) cmocka_unit_test_setup_teardown(name, setup_bulk, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_unreachable),
@@ -712,13 +478,6 @@ int main(void)
         T(test_killed_in_transaction),
         T(test_killed_before_commit),
         T(test_time_out),
-        B(test_bulk_insert),
-        B(test_bulk_duplicate_is_reported),
-        B(test_bulk_returning_names_inserted),
-        B(test_bulk_update_counts_changes),
-        B(test_bulk_and_single_share_a_statement),
-        B(test_bulk_column_count),
-        B(test_bulk_killed),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
