@@ -1,10 +1,10 @@
 /* config.h - every setting, one row each; file, environment, help and README come from the table.
  *
- * Order of strength: default, file (INI, section names ignored), SNAPUP_<KEY> in the environment. An
- * unknown key, a key given twice in the file, a value out of bounds or of the wrong type is an error
- * that names the key, never the value. Lines are inih's: up to 198 bytes, and a ";" after a blank opens
- * a comment; the environment has neither limit. The struct is filled before threads start and
- * read-only afterwards.
+ * Order of strength: default, file (INI, section names ignored), SNAPUP_<KEY> in the environment.
+ * An unknown key, a key given twice in the file, a value out of bounds or of the wrong type is an
+ * error that names the key, never the value. Lines are inih's: up to 198 bytes, and a ";" after a
+ * blank opens a comment; the environment has neither limit. The struct is filled before threads
+ * start and read-only afterwards.
  */
 #pragma once
 

@@ -36,7 +36,8 @@ bool log_level_parse(const char *text, enum log_level *level);
 uint64_t log_dropped(struct log *lg);
 
 /* event: a fixed snake_case word. request_id may be empty. lg may be NULL (tests): then nothing.
- * Lines over 4 KiB are cut field-wise. */
+ * Lines end at 4 KiB: a field that does not fit is left out, and `cut` says how many were. Bytes that
+ * are not UTF-8 become '?'. */
 void log_write(struct log *lg, enum log_level level, const char *event, struct str request_id,
                const struct log_field *fields, unsigned n);
 

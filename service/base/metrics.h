@@ -73,11 +73,15 @@ enum metric_counter { METRICS_COUNTERS(MX_C) M_COUNT };
 enum metric_time { METRICS_TIMES(MX_T) MT_COUNT };
 enum metric_size { METRICS_SIZES(MX_S) MS_COUNT };
 enum metric_gauge { METRICS_GAUGES(MX_G) MG_COUNT };
+#undef MX_C
+#undef MX_T
+#undef MX_S
+#undef MX_G
 
 struct metrics;       /* the process' */
 struct metrics_block; /* one thread's */
 
-/* route_names: n labels that outlive the metrics (static). */
+/* route_names: n labels that outlive the metrics (static), up to 120 bytes, no quote or backslash. */
 STATUS_MUSTCHECK enum status metrics_create(const char *const *route_names, unsigned n,
                                             struct metrics **out);
 void metrics_destroy(struct metrics **m);
@@ -89,9 +93,10 @@ void metrics_add(struct metrics_block *b, enum metric_counter c, uint64_t n);
 void metrics_time(struct metrics_block *b, enum metric_time t, int64_t us);
 void metrics_size(struct metrics_block *b, enum metric_size s, uint64_t n);
 void metrics_route(struct metrics_block *b, unsigned route, enum status st, int64_t us);
-/* Any thread. */
+/* Any thread. m may be NULL (tests): then nothing. */
 void metrics_gauge_set(struct metrics *m, enum metric_gauge g, int64_t v);
 void metrics_gauge_add(struct metrics *m, enum metric_gauge g, int64_t delta);
 
-/* Appends Prometheus text format 0.0.4, names with prefix snapup_. Any thread. */
+/* Appends Prometheus text format 0.0.4, names with prefix snapup_. Statuses with equal HTTP status
+ * and code are one series; routes and outcomes that never occurred are left out. Any thread. */
 void metrics_render(struct metrics *m, struct buf *out);
