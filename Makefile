@@ -48,7 +48,8 @@ SANDBOX := $(wildcard ops/sandbox/*.c)
 BENCH := $(wildcard bench/*.c)
 UNIT := $(basename $(notdir $(wildcard tests/unit/*_test.c)))
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/*_fuzz.c)))
-ALL_C := $(SERVICE) $(MAIN) $(SANDBOX) $(BENCH) $(wildcard tests/unit/*.c tests/fuzz/*.c)
+SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(BENCH)
+ALL_C := $(SHIPPED) $(wildcard tests/unit/*.c tests/fuzz/*.c)
 ALL_H := $(wildcard service/*.h service/*/*.h ops/sandbox/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h)
 SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support .ci)
 
@@ -143,7 +144,7 @@ units: $(UNIT:%=$(O)/unit/%)
 	@:
 fuzzers: $(FUZZ:%=$(O)/fuzz/%)
 	@:
-tidy: $(ALL_C:%.c=build/tidy/%.ok)
+tidy: $(SHIPPED:%.c=build/tidy/%.ok)
 	@:
 
 # Remembers that the packages were there; `make deps` asks again.
