@@ -101,6 +101,8 @@ static void test_refusals_name_the_key(void **state)
         {"master_key = 12", "line 1: master_key must be empty or 64 hex digits"},
         {"master_key = " HEX64 "00", "line 1: master_key must be empty or 64 hex digits"},
         {"master_key = g" HEX64, "line 1: master_key must be empty or 64 hex digits"},
+        {"master_key = 012345678901234567890123456789012345678901234567890123456789012g",
+         "line 1: master_key must be empty or 64 hex digits"},
         {"wrokers = 2", "line 1: wrokers is no key of ours"},
         {"Workers = 2", "line 1: Workers is no key of ours"},
         {"sql_password hunter2 = 1", "line 1: sql_password is no key of ours"},

@@ -236,6 +236,49 @@ static void test_a_loop_watches(void **state)
     run_crowd(true, 1);
 }
 
+enum { ROUNDS = 300 };
+
+struct burst {
+    struct queue *q;
+    pthread_barrier_t start;
+    atomic_int missed;
+};
+
+static void *take_one_each_round(void *arg)
+{
+    struct burst *burst = arg;
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_barrier_wait(&burst->start);
+        if (!queue_wait(burst->q, 2000))
+            atomic_fetch_add(&burst->missed, 1);
+    }
+    return NULL;
+}
+
+/* As many tasks as waiters, pushed faster than the first waiter wakes: only the first push signals,
+ * so the waiters must wake each other. */
+static void test_a_burst_wakes_every_waiter(void **state)
+{
+    struct burst burst = {.q = make_queue(10)};
+    pthread_barrier_init(&burst.start, NULL, CONSUMERS + 1);
+    pthread_t threads[CONSUMERS];
+    for (int i = 0; i < CONSUMERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, take_one_each_round, &burst), 0);
+    struct item items[CONSUMERS];
+    for (int i = 0; i < ROUNDS; i++) {
+        pthread_barrier_wait(&burst.start);
+        for (int spin = 0; spin < 5; spin++)
+            sched_yield(); /* likelier that all wait already; right either way */
+        /* The last round's tasks are all taken: every waiter has passed the barrier since. */
+        fill(burst.q, items, CONSUMERS);
+    }
+    for (int i = 0; i < CONSUMERS; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&burst.missed), 0);
+    pthread_barrier_destroy(&burst.start);
+    queue_destroy(&burst.q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +289,7 @@ int main(void)
         cmocka_unit_test(test_descriptor_asked_for_late),
         cmocka_unit_test(test_threads_wait),
         cmocka_unit_test(test_a_loop_watches),
+        cmocka_unit_test(test_a_burst_wakes_every_waiter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
