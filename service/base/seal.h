@@ -13,10 +13,12 @@
 
 enum { SEAL_KEY_LEN = 32, SEAL_OVERHEAD = 28 };
 
-/* out needs secret.n + SEAL_OVERHEAD bytes. */
+/* out needs secret.n + SEAL_OVERHEAD bytes. ST_UNAVAILABLE: no memory or randomness.
+ * ST_INVALID_REQUEST: longer than OpenSSL can count. */
 STATUS_MUSTCHECK enum status seal(const uint8_t key[SEAL_KEY_LEN], struct str name,
                                   struct str secret, uint8_t *out);
 /* ST_BAD_SIGNATURE when key, name or bytes are not those that were sealed. out needs
- * sealed.n - SEAL_OVERHEAD bytes. */
+ * sealed.n - SEAL_OVERHEAD bytes, and is wiped when they are refused. ST_UNAVAILABLE: no
+ * memory. */
 STATUS_MUSTCHECK enum status unseal(const uint8_t key[SEAL_KEY_LEN], struct str name,
                                     struct str sealed, uint8_t *out);
