@@ -99,6 +99,20 @@ static void test_two_parts_are_one_text(void **state)
     hmac_key_destroy(&key);
 }
 
+/* RFC 2104: a key longer than a block stands for its digest, one of a block for itself. */
+static void test_length_of_key(void **state)
+{
+    static const char secret[66] = {'k'};
+    uint8_t digest[SHA256_LEN];
+    char whole[2 * SHA256_LEN], hashed[2 * SHA256_LEN];
+    for (size_t n = 64; n <= 66; n++) {
+        sha256(bytes(secret, n), digest);
+        mac_hex(bytes(secret, n), STR("data"), whole);
+        mac_hex(bytes(digest, sizeof(digest)), STR("data"), hashed);
+        assert_int_equal(memcmp(whole, hashed, sizeof(whole)) == 0, n > 64);
+    }
+}
+
 static void test_empty_secret_is_refused(void **state)
 {
     struct hmac_key *key = NULL;
@@ -167,6 +181,16 @@ static void test_base64url(void **state)
     }
 }
 
+/* What follows the text must not complete it. */
+static void test_base64url_ends_with_its_text(void **state)
+{
+    uint8_t plain[16];
+    assert_int_equal(base64url_decode(bytes("Zm9vYA", 6), plain, sizeof(plain)), 4);
+    assert_int_equal(base64url_decode(bytes("Zm9vYA", 5), plain, sizeof(plain)), -1);
+    assert_int_equal(base64url_decode(bytes("ZmAA", 3), plain, sizeof(plain)), 2);
+    assert_int_equal(base64url_decode(bytes("ZmAA", 2), plain, sizeof(plain)), -1);
+}
+
 /* Every byte, in every place of a group, stands for itself or for nothing. */
 static void test_base64url_alphabet(void **state)
 {
@@ -195,9 +219,10 @@ static void test_hex(void **state)
     assert_true(hex_decode(STR("009fA0Ff"), out, 4));
     assert_memory_equal(out, "\x00\x9f\xa0\xff", 4);
     assert_true(hex_decode(STR(""), out, 0));
-    static const struct str bad[] = {
-        STR("009fA0F"),  STR("009fA0Ff0"), STR("009fA0Fg"), STR("0x9fA0Ff"), STR(" 09fA0Ff"),
-        STR("/09fA0Ff"), STR(":09fA0Ff"),  STR("@09fA0Ff"), STR("`09fA0Ff"), STR("")};
+    static const struct str bad[] = {STR("009fA0F"),  STR("009fA0Ff0"), STR("009fA0Fg"),
+                                     STR("009fA0FG"), STR("0x9fA0Ff"),  STR(" 09fA0Ff"),
+                                     STR("/09fA0Ff"), STR(":09fA0Ff"),  STR("@09fA0Ff"),
+                                     STR("`09fA0Ff"), STR("")};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(hex_decode(bad[i], out, 4));
 }
@@ -208,10 +233,12 @@ int main(void)
         cmocka_unit_test(test_rfc4231),
         cmocka_unit_test(test_rfc7515),
         cmocka_unit_test(test_two_parts_are_one_text),
+        cmocka_unit_test(test_length_of_key),
         cmocka_unit_test(test_empty_secret_is_refused),
         cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_equal),
         cmocka_unit_test(test_base64url),
+        cmocka_unit_test(test_base64url_ends_with_its_text),
         cmocka_unit_test(test_base64url_alphabet),
         cmocka_unit_test(test_hex),
     };
