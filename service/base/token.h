@@ -1,11 +1,11 @@
 /* token.h - shoppers' JWTs: HS256 only, verified without an allocation (RFC 7519, RFC 7515).
  *
- * Header must be a JSON object with alg "HS256" and a kid we know (typ, if given, "JWT"); anything else
- * in the header is refused. Claims: sub (a valid shopper id) and exp (integer seconds, up to the end of
- * the year 9999) required; iat and nbf checked when given (60 s leeway for nbf and iat in the future,
- * none for exp); region, level, channel strings of up to 64 bytes; other claims are ignored, any JSON
- * type, nested no deeper than 8. Tokens over 2048 bytes, duplicate keys, stray base64 bits are refused.
- * Thread-safe: the key ring is immutable.
+ * Header must be a JSON object with alg "HS256" and a kid we know (typ, if given, "JWT"); anything
+ * else in the header is refused. Claims: sub (a valid shopper id) and exp (integer seconds, up to
+ * the end of the year 9999) required; iat and nbf checked when given (60 s leeway for nbf and iat
+ * in the future, none for exp); region, level, channel strings of up to 64 bytes; other claims are
+ * ignored, any JSON type, nested no deeper than 8. Tokens over 2048 bytes, duplicate keys, stray
+ * base64 bits are refused. Thread-safe: the key ring is immutable.
  */
 #pragma once
 
@@ -33,10 +33,11 @@ struct token_claims {
     int64_t exp_s;
 };
 
-/* ST_OK: claims are filled. ST_UNAUTHENTICATED: anything wrong; *why (static text, never secret) says
- * what, for the problem's detail. */
-STATUS_MUSTCHECK enum status token_verify(struct str token, int64_t now_s, token_find_fn find,
-                                          void *arg, struct token_claims *claims, const char **why);
+/* ST_OK: claims are filled. ST_UNAUTHENTICATED: anything wrong; *why (static text, never secret)
+ * says what, for the problem's detail. */
+STATUS_MUSTCHECK
+enum status token_verify(struct str token, int64_t now_s, token_find_fn find, void *arg,
+                         struct token_claims *claims, const char **why);
 
 /* Writes a token with header {"alg":"HS256","typ":"JWT","kid":kid} and claims sub, iat, exp.
  * Returns its length, 0 when it would pass cap. kid and sub must be valid ids. */
