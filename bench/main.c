@@ -91,35 +91,43 @@ static const char *why_invalid(const struct run *run)
                                                   : NULL;
 }
 
+static enum bench_exit run_judge(const struct run *run)
+{
+    return !all_kept(run) ? BENCH_BROKEN : why_invalid(run) ? BENCH_INVALID : BENCH_KEPT;
+}
+
+static void run_report(const struct run *run, enum bench_exit result)
+{
+    bool compared = result != BENCH_SETUP;
+    const struct report report = {
+        .options = &run->options,
+        .crowd = &run->crowd,
+        .journal = &run->journal,
+        .rush = run->rush,
+        .ledger = compared ? &run->ledger : NULL,
+        .verdicts = run->verdicts,
+        .audit = compared ? run->audit : NULL,
+        .result = result,
+        .invalid = why_invalid(run),
+    };
+    (run->options.json ? report_json : report_text)(&report, stdout);
+}
+
 static enum bench_exit run_rush(struct run *run)
 {
     enum bench_exit result = run_prepare(run);
     if (result != BENCH_KEPT) {
         return result;
     }
-    enum status st = rush_run(&run->options, &run->crowd, &run->journal, run->rush);
-    if (st != ST_OK) {
+    if (rush_run(&run->options, &run->crowd, &run->journal, run->rush) != ST_OK) {
         fprintf(stderr, "snapup-bench: no connection to %s\n", run->options.url);
         return BENCH_INVALID;
     }
     result = run_compare(run);
-    if (result != BENCH_KEPT) {
-        return result;
+    if (result == BENCH_KEPT) {
+        result = run_judge(run);
     }
-    const char *invalid = why_invalid(run);
-    result = !all_kept(run) ? BENCH_BROKEN : invalid ? BENCH_INVALID : BENCH_KEPT;
-    const struct report report = {
-        .options = &run->options,
-        .crowd = &run->crowd,
-        .journal = &run->journal,
-        .rush = run->rush,
-        .ledger = &run->ledger,
-        .verdicts = run->verdicts,
-        .audit = run->audit,
-        .result = result,
-        .invalid = invalid,
-    };
-    (run->options.json ? report_json : report_text)(&report, stdout);
+    run_report(run, result);
     return result;
 }
 

@@ -106,7 +106,7 @@ static void print_latencies(const struct rush *r, FILE *out)
 static void print_errors(const struct rush *r, FILE *out)
 {
     char n[32];
-    fprintf(out, "\n  errors       %s\n", r->errors_n ? "" : "none");
+    fprintf(out, "\n  errors%s\n", r->errors_n ? "" : "       none");
     for (unsigned i = 0; i < r->errors_n; i++) {
         fprintf(out, "  %11s  %u %s\n", grouped(r->errors[i].n, n), r->errors[i].http,
                 r->errors[i].code);
@@ -159,6 +159,7 @@ void report_text(const struct report *rp, FILE *out)
 {
     static const char *const results[] = {[BENCH_KEPT] = "every promise kept",
                                           [BENCH_BROKEN] = "A PROMISE IS BROKEN",
+                                          [BENCH_SETUP] = "not compared",
                                           [BENCH_INVALID] = "the run is not valid"};
     const struct options *o = rp->options;
     char shoppers[32];
@@ -169,7 +170,9 @@ void report_text(const struct report *rp, FILE *out)
     print_rates(rp->rush, out);
     print_latencies(rp->rush, out);
     print_errors(rp->rush, out);
-    print_verdicts(rp, out);
+    if (rp->ledger) {
+        print_verdicts(rp, out);
+    }
     fprintf(out, "\n%s%s%s\n", results[rp->result], rp->invalid ? ": " : "",
             rp->invalid ? rp->invalid : "");
 }
@@ -231,14 +234,14 @@ static json_t *ledger_json(const struct ledger *l)
 void report_json(const struct report *rp, FILE *out)
 {
     const struct options *o = rp->options;
-    json_t *j = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:O, s:i, s:s*}", "object",
-                          "rush", "sale", rp->crowd->sale, "shoppers", (json_int_t)o->shoppers,
-                          "units", (json_int_t)o->units, "connections", (json_int_t)o->connections,
-                          "qty", (json_int_t)o->qty, "rush", rush_json(rp->rush), "ledger",
-                          ledger_json(rp->ledger), "promises", verdicts_json(rp), "audit",
-                          rp->audit, "exit", (int)rp->result, "invalid", rp->invalid);
+    json_t *j = json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o*, s:o*, s:O*, s:i, s:s*}", "object", "rush",
+        "sale", rp->crowd->sale, "shoppers", (json_int_t)o->shoppers, "units", (json_int_t)o->units,
+        "connections", (json_int_t)o->connections, "qty", (json_int_t)o->qty, "rush",
+        rush_json(rp->rush), "ledger", ledger_json(rp->ledger), "promises", verdicts_json(rp),
+        "audit", rp->audit, "exit", (int)rp->result, "invalid", rp->invalid);
     if (j) {
-        json_dumpf(j, out, JSON_INDENT(2));
+        json_dumpf(j, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         fputc('\n', out);
     }
     json_decref(j);

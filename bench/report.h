@@ -16,8 +16,8 @@ struct report {
     const struct crowd *crowd;
     const struct journal *journal;
     const struct rush *rush;
-    const struct ledger *ledger;
-    const struct verdict *verdicts; /* PROMISE_COUNT of them */
+    const struct ledger *ledger;    /* NULL, like audit: the outcome could not be compared */
+    const struct verdict *verdicts; /* PROMISE_COUNT of them, with ledger */
     const json_t *audit;
     enum bench_exit result;
     const char *invalid; /* why the run is not valid; NULL when it is */
