@@ -1,7 +1,7 @@
 /* router.h - from method and path to a row of the routes table.
  *
- * Patterns are literal segments and {captures}: "/v1/orders/{order}/cancel". The table is the caller's,
- * const, and outlives the router. Immutable after creation; any thread.
+ * Patterns are literal segments and {captures}: "/v1/orders/{order}/cancel". The table is the
+ * caller's, const, and outlives the router. Immutable after creation; any thread.
  */
 #pragma once
 
@@ -18,16 +18,16 @@ struct route {
     enum http_method method; /* HTTP_GET rows serve HEAD, too */
     const char *pattern;
     void (*handler)(void *ctx, struct exchange *x);
-    const char *name;     /* metric label: "orders.create" */
-    uint32_t auth;        /* for the layer above; the router does not look */
-    uint32_t flags;       /* likewise */
-    uint32_t body_max;    /* bytes; 0: a body is refused with 413 */
+    const char *name;  /* metric label: "orders.create" */
+    uint32_t auth;     /* for the layer above; the router does not look */
+    uint32_t flags;    /* likewise */
+    uint32_t body_max; /* bytes; 0: a body is refused with 413 */
 };
 
 struct router;
 
-STATUS_MUSTCHECK enum status router_create(const struct route *routes, unsigned n,
-                                           struct router **out);
+STATUS_MUSTCHECK
+enum status router_create(const struct route *routes, unsigned n, struct router **out);
 void router_destroy(struct router **r);
 
 struct route_match {
@@ -37,13 +37,16 @@ struct route_match {
     uint32_t allowed;                   /* ST_METHOD: bit per enum http_method, for Allow */
 };
 
-/* ST_OK, ST_NOT_FOUND, ST_METHOD, or ST_INVALID_REQUEST for bad percent-encoding (also of NUL, '/' and
- * control characters) in a captured segment. No dot-segment or slash folding: such paths are 404. */
-STATUS_MUSTCHECK enum status router_match(const struct router *r, enum http_method method,
-                                          struct str path, struct route_match *m);
+/* ST_OK, ST_NOT_FOUND, ST_METHOD, or ST_INVALID_REQUEST for bad percent-encoding (also of NUL, '/'
+ * and control characters) in a captured segment. No dot-segment or slash folding: such paths are
+ * 404. */
+STATUS_MUSTCHECK
+enum status router_match(const struct router *r, enum http_method method, struct str path,
+                         struct route_match *m);
 /* Value of key in a query string, percent-decoded into out (size bytes, NUL-terminated).
  * ST_OK (present), ST_NOT_FOUND, ST_INVALID_REQUEST (twice, too long, badly encoded). */
-STATUS_MUSTCHECK enum status query_get(struct str query, const char *key, char *out, size_t size);
+STATUS_MUSTCHECK
+enum status query_get(struct str query, const char *key, char *out, size_t size);
 /* Whether query holds only keys from the NULL-terminated list; the first other key is in *param
  * (points into query). */
 bool query_only(struct str query, const char *const *keys, struct str *param);
