@@ -85,10 +85,21 @@ void sql_keep_error(struct sql *s, unsigned number, const char *error)
     snprintf(s->error, sizeof(s->error), "%s", error);
 }
 
+/* An error while rows are read is known to the connection only, not to its statement; and one that
+ * nobody can name is taken for a lost connection. */
+static void fetch_error(struct sql *s, MYSQL_STMT *stmt)
+{
+    if (stmt && mysql_stmt_errno(stmt))
+        sql_keep_error(s, mysql_stmt_errno(stmt), mysql_stmt_error(stmt));
+    else if (mysql_errno(s->my))
+        sql_keep_error(s, mysql_errno(s->my), mysql_error(s->my));
+    else
+        sql_keep_error(s, CR_SERVER_LOST, "no reason given");
+}
+
 enum status sql_fail(struct sql *s, MYSQL_STMT *stmt, struct str text)
 {
-    sql_keep_error(s, stmt ? mysql_stmt_errno(stmt) : mysql_errno(s->my),
-                   stmt ? mysql_stmt_error(stmt) : mysql_error(s->my));
+    fetch_error(s, stmt);
     enum status st = meaning(s->error_no);
     log_error(s, st, text);
     if (s->txn == SQL_TXN_OPEN)

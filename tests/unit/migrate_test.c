@@ -351,7 +351,8 @@ static void test_our_schema(void **state)
     assert_true(applied >= 1);
     fixture_exec(shop->sql, "UPDATE counters SET n = 5 WHERE name = 'sale'");
     fixture_exec(shop->sql, "DELETE FROM schema_migrations");
-    assert_int_equal(migrate_run(shop->sql, "schema", NULL, &applied, error, sizeof(error)), ST_OK);
+    if (migrate_run(shop->sql, "schema", NULL, &applied, error, sizeof(error)) != ST_OK)
+        fail_msg("a second time: %s", error);
     assert_int_equal(one_int(shop->sql, "SELECT n FROM counters WHERE name = 'sale'"), 5);
 }
 

@@ -186,6 +186,9 @@ static void test_bulk_column_count(void **state)
     fill(&row, 1, 1);
     const struct sql_col cols[] = {{SQL_C_U32, &row.id, sizeof(row), 0}};
     assert_int_equal(sql_run_bulk(*state, insert_bulk, cols, 1, 1, NULL, NULL, NULL), ST_INTERNAL);
+    const struct sql_col col = cols[0], two[] = {col, col};
+    static const char one[] = "DELETE FROM u WHERE id = ?";
+    assert_int_equal(sql_run_bulk(*state, one, two, 2, 1, NULL, NULL, NULL), ST_INTERNAL);
 }
 
 static void test_bulk_killed(void **state)
