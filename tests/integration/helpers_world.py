@@ -1,5 +1,5 @@
-"""What tests arrange behind the service's back: a second storefront, keys that come and go, a table that
-nobody can write for a moment."""
+"""What tests arrange behind the service's back: a second storefront, keys that come and go, a moment
+in which nobody can commit."""
 
 import contextlib
 import hashlib
@@ -7,8 +7,8 @@ import threading
 
 from snapup import unique, wait_until
 
-# Shorter than the service's own deadline for a statement: it shall wait, not fail.
-LOCK_S_MAX = 4
+# Shorter than the 3 s for which the service waits for a lock: it shall wait, not fail.
+LOCK_S_MAX = 2.5
 
 # Daemons notice new and revoked keys by this number.
 TOUCH = "UPDATE counters SET n = n + 1 WHERE name = 'catalog'"
@@ -49,13 +49,17 @@ def is_live(shop, key):
 
 
 @contextlib.contextmanager
-def orders_locked(shop):
-    """Within this block (at most LOCK_S_MAX seconds) no order can be committed, nor read in MariaDB."""
+def commits_held_up(shop):
+    """Within this block (at most LOCK_S_MAX seconds) no order can be committed; all else goes on.
+
+    It locks the gap behind the newest order, into which every new one has to go."""
     name = unique("lock")
 
     def hold():
         with contextlib.suppress(AssertionError):  # the end of the block kills it
-            shop.sql(f"LOCK TABLES orders WRITE; SELECT '{name}', SLEEP({LOCK_S_MAX})")
+            shop.sql("START TRANSACTION;"
+                     f"SELECT id FROM orders WHERE id >= UNHEX('{'FF' * 16}') FOR UPDATE;"
+                     f"SELECT '{name}', SLEEP({LOCK_S_MAX})")
 
     def sleeper():
         rows = shop.sql("SELECT id FROM information_schema.processlist "

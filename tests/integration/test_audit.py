@@ -133,7 +133,7 @@ def test_of_a_sale_that_is_not_there(shop):
     shop.client.get("/v1/sales/none/audit", token="sk_demo").expect(404, "sale_not_found")
 
 
-@pytest.mark.parametrize("wait", ["-1", "x", "1.5", "", "61", "99999999999999999999"])
+@pytest.mark.parametrize("wait", ["-1", "x", "1.5", "", "99999999999999999999"])
 def test_wait_is_checked(shop, wait):
     path = f"/v1/sales/{shop.make_sale().id}/audit?wait={wait}"
     answer = shop.client.get(path, token="sk_demo").expect(400, "invalid_request")

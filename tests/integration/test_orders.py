@@ -6,7 +6,7 @@ import time
 import pytest
 
 from helpers_crowd import order_request, tally
-from helpers_world import orders_locked, other_storefront
+from helpers_world import commits_held_up, other_storefront
 from snapup import OPERATOR_KEY, STOREFRONT_KEY, in_parallel, mint, parse_time, unique, wait_until
 
 ORDER_MEMBERS = {"object", "id", "sale", "sku", "qty", "shopper", "state", "amount", "currency",
@@ -130,7 +130,7 @@ def test_503_overloaded(instance, shop):
     requests = [order_request(sale, mint(unique("shopper-"))) for _ in range(400)]
     with instance(commit_depth_max=100) as other, contextlib.ExitStack() as stack:
         conns = [stack.enter_context(other.raw()) for _ in range(100)]
-        with orders_locked(shop):
+        with commits_held_up(shop):
             for n, conn in enumerate(conns):
                 conn.send(b"".join(requests[n::100]))
             # Refusals do not wait for the commits, so some answers are there already.
@@ -199,16 +199,31 @@ def test_other_preferences_are_ignored(shop):
     shop.buy(shop.make_sale(), headers={"Prefer": "return=minimal"}).expect(201)
 
 
-def test_a_queued_order_cannot_be_cancelled(shop):
-    """It can as soon as it is durable, which the lock keeps away for a moment."""
+def test_a_queued_order_can_be_read_but_not_cancelled(shop):
+    """It can as soon as it is durable, which is held up for a moment."""
     sale, shopper = shop.make_sale(), unique("shopper-")
-    with orders_locked(shop):
+    with commits_held_up(shop):
         queued = shop.buy(sale, shopper, asynchronous=True).expect(202).json
-        answer = shop.cancel(queued["id"], shopper)
-        assert (answer.status, answer.code) in {(409, "invalid_state"), (503, "unavailable")}, answer
+        seen = shop.get_order(queued["id"], shopper).expect(200).json
+        assert (seen["object"], seen["id"], seen["state"]) == ("order", queued["id"], "queued")
+        shop.get_order(queued["id"], unique("shopper-")).expect(404, "order_not_found")
+        shop.cancel(queued["id"], shopper).expect(409, "invalid_state")
+        shop.cancel(queued["id"], unique("shopper-")).expect(404, "order_not_found")
+        shop.pay(queued["id"], shopper).expect(409, "invalid_state")
     shop.wait_order(queued["id"], "pending_payment", shopper)
     shop.cancel(queued["id"], shopper).expect(200)
     shop.assert_audit_ok(sale)
+
+
+def test_a_key_under_way_is_in_progress(shop):
+    sale, shopper, key = shop.make_sale(), unique("shopper-"), unique("key-")
+    with commits_held_up(shop):
+        queued = shop.buy(sale, shopper, key=key, asynchronous=True).expect(202).json
+        shop.buy(sale, shopper, key=key).expect(409, "idempotency_in_progress")
+        shop.buy(sale, shopper, qty=2, key=key).expect(422, "idempotency_mismatch")
+        shop.buy(sale, shopper).expect(409, "limit_reached")
+    shop.wait_order(queued["id"], "pending_payment", shopper)
+    assert shop.buy(sale, shopper, key=key).expect(201).json["id"] == queued["id"]
 
 
 # --- A storefront acting for its shoppers ------------------------------------------------------------

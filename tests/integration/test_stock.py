@@ -66,14 +66,12 @@ def test_over_several_shards(shop, shards):
 
 
 def test_of_a_draft(shop):
+    """A draft has no stock yet that could move."""
     sale = shop.make_sale(publish=False, stock=5)
-    assert shop.add_stock(sale, 2).expect(200).json["allocated"] == 7
-    assert shop.add_stock(sale, -6).expect(200).json["allocated"] == 1
-    shop.add_stock(sale, -2).expect(409, "not_enough_left")
+    shop.add_stock(sale, 2).expect(409, "invalid_state")
     shop.sale_action(sale, "publish").expect(200)
     shop.wait_state(sale, "open")
-    shop.buy(sale).expect(201)
-    shop.buy(sale).expect(409, "sold_out")
+    assert shop.assert_audit_ok(sale)["items"][0]["allocated"] == 5
 
 
 def test_of_a_paused_sale(shop):
@@ -184,12 +182,6 @@ def bad_stock_sale(shop):
     yield sale
     audited = shop.assert_audit_ok(sale)["items"][0]
     assert (audited["allocated"], audited["left"]) == (5, 5)
-
-
-def test_the_total_stays_within_bounds(shop, bad_stock_sale):
-    """Each step is small enough; their sum is not."""
-    answer = shop.add_stock(bad_stock_sale, 10**9)
-    assert answer.expect(400, "invalid_request").json["param"] == "delta"
 
 
 def test_who_may(shop, bad_stock_sale):
