@@ -101,7 +101,8 @@ static bool is_currency(const char *text)
 static bool is_return_url(const char *text)
 {
     size_t n = strlen(text);
-    if (n > RETURN_URL_MAX || (strncmp(text, "http://", 7) && strncmp(text, "https://", 8))) {
+    if (n > RETURN_URL_MAX ||
+        (strncmp(text, "http://", 7) != 0 && strncmp(text, "https://", 8) != 0)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {
@@ -354,12 +355,16 @@ static bool read_listen(struct sandbox *sb)
 /* The port that the kernel chose, and the URL under which others find us. */
 static void read_port(struct sandbox *sb, evutil_socket_t fd)
 {
-    struct sockaddr_storage at = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } at;
     socklen_t size = sizeof(at);
     bool v6 = strchr(sb->host, ':') != NULL;
-    if (getsockname(fd, (struct sockaddr *)&at, &size) == 0) {
-        sb->port = ntohs(at.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&at)->sin6_port
-                                                  : ((struct sockaddr_in *)&at)->sin_port);
+    memset(&at, 0, sizeof(at));
+    if (getsockname(fd, &at.any, &size) == 0) {
+        sb->port = ntohs(at.any.sa_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port);
     }
     snprintf(sb->url, sizeof(sb->url), "http://%s%s%s:%d", v6 ? "[" : "", sb->host, v6 ? "]" : "",
              sb->port);

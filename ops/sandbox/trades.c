@@ -61,6 +61,7 @@ static void trade_remove(struct trades *t, struct trade *trade)
 {
     struct trade **at = bucket_of(t, trade->payment);
     while (*at != trade) {
+        assert(*at);
         at = &(*at)->chain;
     }
     *at = trade->chain;

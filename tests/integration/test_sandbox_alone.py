@@ -19,6 +19,8 @@ BROWSER = {**FORM, "Accept": "text/html,application/xhtml+xml"}
 class Receiver(http.server.ThreadingHTTPServer):
     """Takes notifications; answers with the statuses in `script` first, then 200."""
 
+    request_queue_size = 64
+
     def __init__(self, port=0):
         super().__init__(("127.0.0.1", port), Notified)
         self.heard, self.script = [], []

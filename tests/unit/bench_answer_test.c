@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 /* The load tool is no part of the library, so its source is taken in whole. */
-#include "../../bench/answer.c"
+#include "../../bench/answer.c" // NOLINT(bugprone-suspicious-include)
 
 #include <stdlib.h>
 

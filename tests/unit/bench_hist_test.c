@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 /* The load tool is no part of the library, so its source is taken in whole. */
-#include "../../bench/hist.c"
+#include "../../bench/hist.c" // NOLINT(bugprone-suspicious-include)
 
 #include <stdlib.h>
 
