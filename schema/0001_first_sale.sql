@@ -175,6 +175,7 @@ CREATE TABLE IF NOT EXISTS webhook_events (
     channel VARBINARY(16) NOT NULL,
     event VARBINARY(64) NOT NULL,
     payment BINARY(16) NOT NULL,
+    order_id BINARY(16) NOT NULL,
     type VARBINARY(64) NOT NULL,
     amount BIGINT NOT NULL,
     currency BINARY(3) NOT NULL,
@@ -182,7 +183,8 @@ CREATE TABLE IF NOT EXISTS webhook_events (
     outcome VARBINARY(16) NOT NULL,
     received_ms BIGINT NOT NULL,
     PRIMARY KEY (channel, event),
-    KEY by_payment (payment)
+    KEY by_payment (payment),
+    KEY by_outcome (outcome)
 ) ENGINE = InnoDB;
 
 -- Movements that Redis must be told, written with the change they follow from and deleted once Redis
@@ -200,15 +202,17 @@ CREATE TABLE IF NOT EXISTS outbox (
     n BIGINT NOT NULL
 ) ENGINE = InnoDB;
 
--- First answers of POSTs other than orders, which have their own key.
+-- POSTs with a key, but for orders, which have their own. `resource` is the id that the first try chose, so
+-- that a try that died can be taken up again; `status` is 0 while it runs, then the first answer is kept.
 CREATE TABLE IF NOT EXISTS idempotency (
     storefront INT UNSIGNED NOT NULL,
     caller VARBINARY(64) NOT NULL,
     route VARBINARY(32) NOT NULL,
     idem BINARY(16) NOT NULL,
     fingerprint BINARY(16) NOT NULL,
+    resource BINARY(16) NOT NULL,
     status SMALLINT UNSIGNED NOT NULL,
     body MEDIUMBLOB NOT NULL,
-    created_ms BIGINT NOT NULL,
+    started_ms BIGINT NOT NULL,
     PRIMARY KEY (storefront, caller, route, idem)
 ) ENGINE = InnoDB;

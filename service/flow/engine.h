@@ -9,7 +9,7 @@
 #include "flow/jobs.h"
 #include "sql/committer.h"
 
-struct channel;
+struct channel_set;
 
 struct engine {
     const struct config *conf;
@@ -22,5 +22,6 @@ struct engine {
     struct jobs *queries; /* what callers wait for */
     struct jobs *chores;  /* what nobody waits for: sweeps, deliveries, rebuilds, refreshes */
     struct uid instance;  /* this process, as owner of leases and log entries */
-    const struct channel *channels; /* table, ends with a NULL name */
+    struct jobs *payers;  /* what waits for payment channels, so that a slow one delays nobody else */
+    struct channel_set *channels;
 };

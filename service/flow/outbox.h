@@ -12,22 +12,25 @@ enum outbox_kind { OUTBOX_RELEASE = 1, OUTBOX_ADD = 2 };
 
 struct outbox_row {
     struct uid id;
-    enum outbox_kind kind;
-    uint32_t sale, item;
-    unsigned shard;
+    uint32_t kind; /* enum outbox_kind */
+    uint32_t sale, item, shard;
     int64_t epoch;      /* read under the shard_stock lock */
     struct uid order;   /* OUTBOX_RELEASE */
-    uint8_t gen;        /* likewise */
+    uint32_t gen;       /* likewise */
     struct str shopper; /* likewise; borrowed */
     int64_t n;          /* OUTBOX_ADD: units ever added */
+    bool told;          /* set by outbox_deliver */
 };
 
-/* Inside the caller's transaction; row->id is made here. */
-STATUS_MUSTCHECK enum status outbox_write(struct session *s, struct outbox_row *row);
-/* Tells Redis and deletes the row. Anything but ST_OK leaves it for outbox_sweep. */
-STATUS_MUSTCHECK enum status outbox_deliver(struct session *s, const struct outbox_row *row);
-/* Delivers what waits, oldest first, at most max rows. *waiting gets the rows seen. */
-STATUS_MUSTCHECK enum status outbox_sweep(struct session *s, unsigned max, unsigned *waiting);
+enum { OUTBOX_BATCH = 1000 };
+
+/* Inside the caller's transaction; ids are made here. n <= OUTBOX_BATCH. */
+STATUS_MUSTCHECK enum status outbox_write(struct session *s, struct outbox_row *rows, unsigned n);
+/* Tells Redis, one call per shard, and deletes the rows it has done. Whatever it could not be told stays
+ * for outbox_sweep, so there is no failure for the caller. n <= OUTBOX_BATCH. */
+void outbox_deliver(struct session *s, struct outbox_row *rows, unsigned n);
+/* Delivers what waits, oldest first, at most OUTBOX_BATCH rows. *waiting gets the rows seen. */
+STATUS_MUSTCHECK enum status outbox_sweep(struct session *s, unsigned *waiting);
 
 /* Inside the caller's transaction: gives units back in shard_stock and reads the epoch under its lock. */
 STATUS_MUSTCHECK enum status ledger_release(struct session *s, uint32_t item, unsigned shard,

@@ -1,4 +1,5 @@
 /* The intent log's part of a rebuild: orders reserved and perhaps not written (rules R2, R7). */
+#include "flow/engine.h"
 #include "flow/gate.h"
 #include "flow/rebuild.h"
 #include "flow/stock.h"
@@ -53,10 +54,12 @@ static void add_order(struct log_page *page, const struct row *row, unsigned sha
  * of them. Had the epoch itself moved on, note_opened would stop the rebuild. */
 static enum status write_page(struct session *s, struct log_page *page)
 {
-    enum status st;
-    do {
+    enum status st = ST_FENCED;
+    for (unsigned i = 0; i <= page->n; i++) { /* each refusal marks at least one row */
         st = commit_rows(s->sql, page->of, page->n, true, page->flat);
-    } while (st == ST_FENCED || st == ST_INTERNAL || st == ST_CONFLICT);
+        if (st != ST_FENCED && st != ST_INTERNAL && st != ST_CONFLICT)
+            break;
+    }
     page->n = 0;
     return st;
 }

@@ -61,15 +61,14 @@ static enum status add_to_shard(struct session *s, const struct sale *sale,
                              .epoch = u.epoch,
                              .n = u.added};
     if (st == ST_OK)
-        st = outbox_write(s, &out);
+        st = outbox_write(s, &out, 1);
     if (st == ST_OK)
         st = sql_commit(s->sql);
     else
         sql_rollback(s->sql);
     if (st != ST_OK)
         return st;
-    if (outbox_deliver(s, &out) != ST_OK)
-        LOG(s->engine->log, LOG_INFO, "outbox_waits", LF_STR("sale", sale->id));
+    outbox_deliver(s, &out, 1);
     atomic_store(&item->live[shard].refuse, false);
     return ST_OK;
 }

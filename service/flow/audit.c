@@ -1,0 +1,282 @@
+#include "flow/audit.h"
+
+#include "base/clock.h"
+#include "flow/engine.h"
+#include "flow/gate.h"
+#include "rules/order_state.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { POLL_MS = 50 };
+
+/* What MariaDB said, beside the items' sums. */
+struct counts {
+    struct audit *a;
+    const struct sale *sale;
+    int64_t over_limit, overdue, unpaid_paid, paid_without, paid_twice, unapplied, odd_notices;
+    int64_t wrong_epoch, durable;
+    int64_t log, releases;
+};
+
+void audit_free(struct audit *a)
+{
+    free(a->item);
+    a->item = NULL;
+}
+
+static struct audit_item *item_of(struct counts *k, int64_t no)
+{
+    for (unsigned i = 0; i < k->sale->items; i++)
+        if (k->sale->item[i].no == (uint32_t)no)
+            return &k->a->item[i];
+    return NULL;
+}
+
+static bool on_stock(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct counts *k = arg;
+    struct audit_item *item = item_of(k, c[0].i);
+    if (item) {
+        item->allocated += c[1].i;
+        item->ledger_held += c[2].i;
+    }
+    return true;
+}
+
+static bool on_orders(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct counts *k = arg;
+    struct audit_item *item = item_of(k, c[0].i);
+    enum order_state state = (enum order_state)c[1].i;
+    if (!item || c[1].i < 0 || c[1].i >= ORDER_STATES)
+        return true;
+    if (order_live(state))
+        item->live += c[2].i;
+    else
+        item->released += c[2].i;
+    if (state == ORDER_PAID)
+        item->paid += c[2].i;
+    return true;
+}
+
+static bool on_number(void *arg, const struct sql_val *c, unsigned n)
+{
+    *(int64_t *)arg = c[0].type == SQL_T_NULL ? 0 : c[0].i;
+    return true;
+}
+
+/* Orders of this sale: the primary key from the sale's start on (rule R18). */
+#define OF_SALE "o.id >= ? AND o.item IN (SELECT no FROM items WHERE sale = ?)"
+
+static enum status count_one(struct session *s, const char *text, const struct sql_val *args,
+                             unsigned n, int64_t *out)
+{
+    *out = 0;
+    return sql_run(s->sql, text, args, n, on_number, out, NULL);
+}
+
+static enum status count_money(struct session *s, struct counts *k, const struct sql_val *of_sale)
+{
+    enum status st = count_one(
+        s,
+        "SELECT COUNT(*) FROM orders o WHERE " OF_SALE " AND o.state = 2 AND (SELECT COUNT(*) FROM "
+        "payments p WHERE p.order_id = o.id AND p.state = 3 AND p.amount = o.amount) = 0",
+        of_sale, 2, &k->paid_without);
+    if (st == ST_OK)
+        st = count_one(
+            s,
+            "SELECT COUNT(*) FROM (SELECT o.id FROM orders o JOIN payments p ON p.order_id = o.id "
+            "WHERE " OF_SALE " AND p.state = 3 GROUP BY o.id HAVING COUNT(*) > 1) t",
+            of_sale, 2, &k->paid_twice);
+    if (st == ST_OK)
+        st = count_one(s,
+                       "SELECT COUNT(*) FROM payments p JOIN orders o ON o.id = p.order_id WHERE "
+                       OF_SALE " AND p.state = 3 AND o.state = 1",
+                       of_sale, 2, &k->unpaid_paid);
+    if (st == ST_OK)
+        st = count_one(s,
+                       "SELECT COUNT(*) FROM payments p JOIN orders o ON o.id = p.order_id WHERE "
+                       OF_SALE " AND p.state = 5",
+                       of_sale, 2, &k->unapplied);
+    return st;
+}
+
+/* Notifications that matched no payment, or not its amount, name the order; its id names the sale. */
+static bool on_odd_notice(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct counts *k = arg;
+    struct uid order;
+    memcpy(order.b, c[0].s.p, UID_LEN);
+    k->odd_notices += uid_sale_no(&order) == k->sale->no;
+    return true;
+}
+
+static enum status count_rules(struct session *s, struct counts *k, const struct sql_val *of_sale,
+                               const struct sql_val *overdue)
+{
+    enum status st = count_one(
+        s,
+        "SELECT COUNT(*) FROM (SELECT o.shopper FROM orders o JOIN items i ON i.no = o.item WHERE "
+        OF_SALE " AND o.state IN (1, 2) GROUP BY o.item, o.shopper, i.per_shopper "
+        "HAVING SUM(o.qty) > i.per_shopper) t",
+        of_sale, 2, &k->over_limit);
+    if (st == ST_OK)
+        st = count_one(s,
+                       "SELECT COUNT(*) FROM orders o WHERE " OF_SALE
+                       " AND o.id < ? AND o.state = 1",
+                       overdue, 3, &k->overdue);
+    if (st == ST_OK)
+        st = sql_run(s->sql,
+                     "SELECT order_id FROM webhook_events WHERE outcome IN ('unmatched', "
+                     "'mismatch')",
+                     NULL, 0, on_odd_notice, k, NULL);
+    if (st == ST_OK)
+        st = count_one(s,
+                       "SELECT COUNT(*) FROM shard_stock k JOIN items i ON i.no = k.item JOIN "
+                       "shards h ON h.sale = i.sale AND h.shard = k.shard WHERE i.sale = ? AND "
+                       "(k.epoch <> h.epoch OR h.ready = 0)",
+                       of_sale + 1, 1, &k->wrong_epoch);
+    if (st == ST_OK)
+        st = count_one(s,
+                       "SELECT @@innodb_flush_log_at_trx_commit = 1 AND "
+                       "(@@log_bin = 0 OR @@sync_binlog = 1)",
+                       NULL, 0, &k->durable);
+    if (st == ST_OK)
+        st = count_one(s, "SELECT COUNT(*) FROM outbox WHERE sale = ?", of_sale + 1, 1, &k->releases);
+    return st;
+}
+
+static enum status read_ledger(struct session *s, struct counts *k)
+{
+    enum { GRACE_MS = 2000 };
+    const struct sale *sale = k->sale;
+    struct uid from = uid_floor(sale->starts_ms);
+    struct uid late = uid_floor(clock_wall_ms() - (int64_t)sale->pay_within_s * 1000 - GRACE_MS);
+    const struct sql_val args[] = {SQL_BYTES(from.b, UID_LEN), SQL_INT(sale->no),
+                                   SQL_BYTES(late.b, UID_LEN)};
+    enum status st = sql_begin_snapshot(s->sql);
+    if (st != ST_OK)
+        return st;
+    st = sql_run(s->sql,
+                 "SELECT item, allocated, held FROM shard_stock WHERE item IN "
+                 "(SELECT no FROM items WHERE sale = ?)",
+                 args + 1, 1, on_stock, k, NULL);
+    if (st == ST_OK)
+        st = sql_run(s->sql,
+                     "SELECT o.item, o.state, CAST(SUM(o.qty) AS INTEGER) FROM orders o WHERE " OF_SALE
+                     " GROUP BY o.item, o.state",
+                     args, 2, on_orders, k, NULL);
+    if (st == ST_OK)
+        st = count_money(s, k, args);
+    if (st == ST_OK)
+        st = count_rules(s, k, args, args);
+    sql_rollback(s->sql);
+    return st;
+}
+
+static enum status read_gates(struct session *s, struct counts *k)
+{
+    const struct sale *sale = k->sale;
+    struct gate_view view = {.units = calloc(sale->items, sizeof(*view.units))};
+    int64_t *held = calloc(sale->items, sizeof(*held));
+    enum status st = view.units && held ? ST_OK : ST_UNAVAILABLE;
+    for (unsigned i = 0; i < sale->shards && st == ST_OK && sale->state != SALE_DRAFT; i++) {
+        st = gate_peek(s, sale, i, &view);
+        if (st == ST_OK)
+            st = gate_held(s, sale, i, held);
+        k->log += view.log;
+        for (unsigned n = 0; n < sale->items && st == ST_OK; n++) {
+            k->a->item[n].gate_left += view.units[n].left;
+            k->a->item[n].gate_held += held[n];
+        }
+    }
+    free(view.units);
+    free(held);
+    return st;
+}
+
+static void check(struct audit *a, const char *promise, const char *name, int64_t expected,
+                  int64_t found)
+{
+    a->check[a->checks++] =
+        (struct audit_check){name, promise, expected == found, expected, found};
+    a->ok = a->ok && expected == found;
+}
+
+static void judge(struct counts *k)
+{
+    struct audit *a = k->a;
+    int64_t oversold = 0, miscounted = 0, gate_left = 0, ledger_left = 0, gate_held = 0, live = 0;
+    for (unsigned i = 0; i < a->items; i++) {
+        struct audit_item *item = &a->item[i];
+        item->ledger_left = item->allocated - item->live;
+        oversold += item->live > item->allocated ? item->live - item->allocated : 0;
+        miscounted += llabs(item->live - item->ledger_held);
+        gate_left += item->gate_left;
+        gate_held += item->gate_held;
+        ledger_left += item->ledger_left;
+        live += item->live;
+    }
+    int64_t units_off = 0;
+    for (unsigned i = 0; i < a->items; i++)
+        units_off += llabs(a->item[i].gate_left - a->item[i].ledger_left) +
+                     llabs(a->item[i].gate_held - a->item[i].live);
+    a->ok = true;
+    check(a, "P1", "live_within_allocated", 0, oversold);
+    check(a, "P1", "ledger_counts_live_orders", 0, miscounted);
+    check(a, "P2", "commits_are_fsynced", 1, k->durable);
+    check(a, "P3", "shoppers_over_limit", 0, k->over_limit);
+    check(a, "P4", "gate_left_is_ledger_left", ledger_left, gate_left);
+    check(a, "P4", "gate_held_is_live", live, gate_held);
+    check(a, "P4", "items_whose_units_differ", 0, units_off);
+    check(a, "P4", "unpaid_orders_past_deadline", 0, k->overdue);
+    check(a, "P5", "paid_orders_without_capture", 0, k->paid_without);
+    check(a, "P5", "orders_captured_twice", 0, k->paid_twice);
+    check(a, "P5", "captured_orders_unpaid", 0, k->unpaid_paid);
+    check(a, "P6", "shards_out_of_epoch", 0, k->wrong_epoch);
+    check(a, "P7", "pending_within_bounds", 1,
+          a->pending_log <= 1000000 && a->pending_committing <= 1000000);
+}
+
+static enum status audit_once(struct session *s, const struct sale *sale, struct audit *out)
+{
+    struct counts k = {.a = out, .sale = sale};
+    *out = (struct audit){.checked_ms = clock_wall_ms(), .items = sale->items};
+    out->item = calloc(sale->items, sizeof(*out->item));
+    if (!out->item)
+        return ST_UNAVAILABLE;
+    for (unsigned i = 0; i < sale->items; i++)
+        out->item[i].sku = sale->item[i].sku;
+    enum status st = read_ledger(s, &k);
+    if (st == ST_OK)
+        st = read_gates(s, &k);
+    if (st != ST_OK) {
+        audit_free(out);
+        return st;
+    }
+    out->pending_log = k.log;
+    out->pending_committing = committers_depth(s->engine->committers);
+    out->pending_releases = k.releases;
+    judge(&k);
+    out->unapplied = k.unapplied;
+    out->odd_notices = k.odd_notices;
+    return ST_OK;
+}
+
+enum status audit_sale(struct session *s, const struct sale *sale, int64_t wait_ms,
+                       struct audit *out)
+{
+    int64_t until_us = clock_mono_us() + wait_ms * 1000;
+    for (;;) {
+        enum status st = audit_once(s, sale, out);
+        if (st != ST_OK)
+            return st;
+        bool quiet = out->pending_log == 0 && out->pending_committing == 0 &&
+                     out->pending_releases == 0;
+        if ((quiet && out->ok) || clock_mono_us() >= until_us)
+            return ST_OK;
+        audit_free(out);
+        usleep(POLL_MS * 1000); /* nothing signals that the other instances are quiet */
+    }
+}

@@ -1,0 +1,204 @@
+#include "flow/expire.h"
+
+#include "base/clock.h"
+#include "flow/engine.h"
+#include "flow/gate.h"
+#include "flow/orders.h"
+#include "flow/outbox.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The cursor never comes closer to now than this, so that commits younger than it need not touch it; see
+ * LATE_MS in commit_rows.c, which must be smaller. */
+enum { BATCH = OUTBOX_BATCH, TRAIL_MS = 10000 };
+
+struct batch {
+    struct session *s;
+    struct order order[BATCH];
+    struct outbox_row row[BATCH];
+    unsigned n;
+    uint32_t to;
+    int64_t now;
+};
+
+static bool on_due(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct batch *b = arg;
+    order_from_row(&b->order[b->n++], c);
+    return b->n < BATCH;
+}
+
+static bool on_cursor(void *arg, const struct sql_val *c, unsigned n)
+{
+    memcpy(((struct uid *)arg)->b, c[0].s.p, UID_LEN);
+    return true;
+}
+
+/* A new cursor begins at the earliest start of its sales: no order is older (rule R18). */
+static enum status read_cursor(struct session *s, uint32_t pay_within_s, int64_t starts_ms,
+                               struct uid *cursor)
+{
+    const struct sql_val key[] = {SQL_INT(pay_within_s)};
+    *cursor = uid_floor(starts_ms);
+    const struct sql_val row[] = {SQL_INT(pay_within_s), SQL_BYTES(cursor->b, UID_LEN)};
+    enum status st = sql_run(s->sql, "INSERT IGNORE INTO expiry_cursors (pay_within_s, upto) "
+                                     "VALUES (?, ?)",
+                             row, 2, NULL, NULL, NULL);
+    if (st != ST_OK)
+        return st;
+    return sql_run(s->sql, "SELECT upto FROM expiry_cursors WHERE pay_within_s = ?", key, 1,
+                   on_cursor, cursor, NULL);
+}
+
+/* Forward only from where this sweep read it: a pull-back that came between wins. */
+static enum status move_cursor(struct session *s, uint32_t pay_within_s, const struct uid *from,
+                               const struct uid *to)
+{
+    const struct sql_val args[] = {SQL_BYTES(to->b, UID_LEN), SQL_INT(pay_within_s),
+                                   SQL_BYTES(from->b, UID_LEN)};
+    return sql_run(s->sql,
+                   "UPDATE expiry_cursors SET upto = ? WHERE pay_within_s = ? AND upto = ?", args,
+                   3, NULL, NULL, NULL);
+}
+
+/* Rows are locked and still pending, so every one must change. */
+static enum status mark_expired(struct batch *b)
+{
+    uint64_t changed = 0;
+    const struct sql_col cols[] = {
+        {SQL_C_U32, &b->to, 0, 0},
+        {SQL_C_I64, &b->now, 0, 0},
+        {SQL_C_FIXED, &b->order->id, sizeof(b->order[0]), UID_LEN},
+    };
+    enum status st = sql_run_bulk(b->s->sql,
+                                  "UPDATE orders SET state = ?, changed_ms = ? "
+                                  "WHERE id = ? AND state = 1",
+                                  cols, 3, b->n, NULL, NULL, &changed);
+    return st == ST_OK && changed != b->n ? ST_CONFLICT : st;
+}
+
+/* Gives back the units of order i's item and shard for all orders that share them, once. */
+static enum status release_group(struct batch *b, unsigned i)
+{
+    const struct order *o = &b->order[i];
+    int64_t units = 0, epoch = 0;
+    for (unsigned k = i; k < b->n; k++)
+        if (b->order[k].item == o->item && b->order[k].shard == o->shard)
+            units += b->order[k].qty;
+    enum status st = ledger_release(b->s, o->item, o->shard, units, &epoch);
+    for (unsigned k = i; k < b->n && st == ST_OK; k++) {
+        const struct order *p = &b->order[k];
+        if (p->item != o->item || p->shard != o->shard)
+            continue;
+        b->row[k] = (struct outbox_row){.kind = OUTBOX_RELEASE,
+                                        .sale = uid_sale_no(&p->id),
+                                        .item = p->item,
+                                        .shard = p->shard,
+                                        .epoch = epoch,
+                                        .order = p->id,
+                                        .gen = p->gen,
+                                        .shopper = str_from(p->shopper)};
+    }
+    return st;
+}
+
+static enum status close_orders(struct batch *b)
+{
+    b->now = clock_wall_ms();
+    b->to = order_step(ORDER_PENDING, ORDER_EXPIRE).to;
+    enum status st = mark_expired(b);
+    memset(b->row, 0, b->n * sizeof(b->row[0]));
+    for (unsigned i = 0; i < b->n && st == ST_OK; i++)
+        if (b->row[i].kind == 0)
+            st = release_group(b, i);
+    return st == ST_OK ? outbox_write(b->s, b->row, b->n) : st;
+}
+
+static enum status close_batch(struct batch *b, uint32_t pay_within_s, const struct uid *from,
+                               const struct uid *to)
+{
+    const struct sql_val args[] = {SQL_BYTES(from->b, UID_LEN), SQL_BYTES(to->b, UID_LEN),
+                                   SQL_INT(pay_within_s), SQL_INT(BATCH)};
+    b->n = 0;
+    enum status st = sql_begin(b->s->sql);
+    if (st == ST_OK)
+        st = sql_run(b->s->sql,
+                     "SELECT " ORDER_COLUMNS " FROM orders WHERE id > ? AND id <= ? AND state = 1 "
+                     "AND item IN (SELECT i.no FROM items i JOIN sales v ON v.no = i.sale "
+                     "WHERE v.pay_within_s = ?) ORDER BY id LIMIT ? FOR UPDATE",
+                     args, 4, on_due, b, NULL);
+    if (st == ST_OK && b->n > 0)
+        st = close_orders(b);
+    if (st == ST_OK)
+        return sql_commit(b->s->sql);
+    sql_rollback(b->s->sql);
+    return st;
+}
+
+static enum status sweep_one(struct batch *b, uint32_t pay_within_s, int64_t starts_ms, bool *full)
+{
+    int64_t now = clock_wall_ms(), due = now - (int64_t)pay_within_s * 1000;
+    struct uid cursor, upto = uid_floor(due > 0 ? due : 0);
+    enum status st = read_cursor(b->s, pay_within_s, starts_ms, &cursor);
+    if (st != ST_OK || memcmp(cursor.b, upto.b, UID_LEN) >= 0)
+        return st;
+    st = close_batch(b, pay_within_s, &cursor, &upto);
+    if (st != ST_OK)
+        return st;
+    metrics_add(b->s->metrics, M_ORDERS_EXPIRED, b->n);
+    outbox_deliver(b->s, b->row, b->n);
+    if (b->n == BATCH) {
+        *full = true;
+        return ST_OK;
+    }
+    struct uid trail = uid_floor(now - TRAIL_MS);
+    const struct uid *to = memcmp(upto.b, trail.b, UID_LEN) < 0 ? &upto : &trail;
+    return memcmp(cursor.b, to->b, UID_LEN) < 0 ? move_cursor(b->s, pay_within_s, &cursor, to)
+                                                : ST_OK;
+}
+
+struct term {
+    uint32_t pay_within_s;
+    int64_t starts_ms; /* earliest of its sales */
+};
+
+/* Distinct times to pay; at most one per sale. */
+static unsigned collect_terms(const struct snapshot *snap, struct term *terms)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < snapshot_sales(snap); i++) {
+        const struct sale *sale = snapshot_sale_at(snap, i);
+        unsigned k = 0;
+        while (k < n && terms[k].pay_within_s != sale->pay_within_s)
+            k++;
+        if (k == n)
+            terms[n++] = (struct term){sale->pay_within_s, sale->starts_ms};
+        if (sale->starts_ms < terms[k].starts_ms)
+            terms[k].starts_ms = sale->starts_ms;
+    }
+    return n;
+}
+
+enum status expire_sweep(struct session *s, bool *full)
+{
+    const struct snapshot *snap;
+    enum status st = session_catalog(s, &snap);
+    if (st != ST_OK)
+        return st;
+    struct term *terms = calloc(snapshot_sales(snap) + 1, sizeof(*terms));
+    struct batch *b = calloc(1, sizeof(*b));
+    if (!b || !terms) {
+        st = ST_UNAVAILABLE;
+        goto cleanup;
+    }
+    b->s = s;
+    *full = false;
+    unsigned n = collect_terms(snap, terms);
+    for (unsigned i = 0; i < n && st == ST_OK; i++)
+        st = sweep_one(b, terms[i].pay_within_s, terms[i].starts_ms, full);
+cleanup:
+    free(b);
+    free(terms);
+    return st;
+}

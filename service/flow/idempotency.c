@@ -1,0 +1,131 @@
+#include "flow/idempotency.h"
+
+#include "base/clock.h"
+#include "base/hmac.h"
+#include "flow/engine.h"
+
+enum { TAKE_OVER_MS = 30000 };
+
+struct earlier {
+    const struct idem_key *key;
+    struct idem *out;
+    struct buf *body;
+    bool found, same;
+    int64_t started_ms;
+};
+
+void idem_hash(struct str a, struct str b, uint8_t out[KEY_LEN])
+{
+    uint8_t halves[2 * SHA256_LEN], full[SHA256_LEN];
+    sha256(a, halves);
+    sha256(b, halves + SHA256_LEN);
+    sha256((struct str){(char *)halves, sizeof(halves)}, full);
+    memcpy(out, full, KEY_LEN);
+}
+
+static bool on_earlier(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct earlier *e = arg;
+    e->found = true;
+    e->same = c[0].s.n == KEY_LEN && memcmp(c[0].s.p, e->key->fingerprint, KEY_LEN) == 0;
+    memcpy(e->out->resource.b, c[1].s.p, UID_LEN);
+    e->out->status = (uint16_t)c[2].i;
+    e->out->replay = c[2].i != 0;
+    if (e->same && e->out->replay)
+        buf_add(e->body, c[3].s);
+    e->started_ms = c[4].i;
+    return true;
+}
+
+static enum status look_up(struct session *s, const struct idem_key *k, struct earlier *e)
+{
+    const struct sql_val key[] = {SQL_INT(k->storefront), SQL_STR(k->caller), SQL_Z(k->route),
+                                  SQL_BYTES(k->idem, KEY_LEN)};
+    return sql_run(s->sql,
+                   "SELECT fingerprint, resource, status, body, started_ms FROM idempotency "
+                   "WHERE storefront = ? AND caller = ? AND route = ? AND idem = ?",
+                   key, 4, on_earlier, e, NULL);
+}
+
+/* One of those who come after the time takes it up: the guarded UPDATE picks him. */
+static enum status take_over(struct session *s, const struct idem_key *k, int64_t started_ms,
+                             int64_t now)
+{
+    uint64_t changed = 0;
+    const struct sql_val args[] = {SQL_INT(now),       SQL_INT(k->storefront),
+                                   SQL_STR(k->caller), SQL_Z(k->route),
+                                   SQL_BYTES(k->idem, KEY_LEN), SQL_INT(started_ms)};
+    enum status st = sql_run(s->sql,
+                             "UPDATE idempotency SET started_ms = ? WHERE storefront = ? AND "
+                             "caller = ? AND route = ? AND idem = ? AND started_ms = ?",
+                             args, 6, NULL, NULL, &changed);
+    return st == ST_OK && changed == 0 ? ST_IDEMPOTENCY_IN_PROGRESS : st;
+}
+
+static enum status judge_earlier(struct session *s, const struct idem_key *key, struct idem *out,
+                                 struct buf *body, int64_t now)
+{
+    struct earlier e = {.key = key, .out = out, .body = body};
+    enum status st = look_up(s, key, &e);
+    if (st != ST_OK)
+        return st;
+    if (!e.found)
+        return ST_IDEMPOTENCY_IN_PROGRESS; /* abandoned this moment */
+    if (!e.same)
+        return ST_IDEMPOTENCY_MISMATCH;
+    if (out->replay)
+        return ST_OK;
+    if (now - e.started_ms < TAKE_OVER_MS)
+        return ST_IDEMPOTENCY_IN_PROGRESS;
+    out->resumed = true;
+    return take_over(s, key, e.started_ms, now);
+}
+
+enum status idem_begin(struct session *s, const struct idem_key *key, struct idem *out,
+                       struct buf *body)
+{
+    int64_t now = clock_wall_ms();
+    *out = (struct idem){.resource = uid_make(s->ids, now)};
+    if (!key->given)
+        return ST_OK;
+    const struct sql_val row[] = {SQL_INT(key->storefront),
+                                  SQL_STR(key->caller),
+                                  SQL_Z(key->route),
+                                  SQL_BYTES(key->idem, KEY_LEN),
+                                  SQL_BYTES(key->fingerprint, KEY_LEN),
+                                  SQL_BYTES(out->resource.b, UID_LEN),
+                                  SQL_INT(now)};
+    enum status st = sql_run(s->sql,
+                             "INSERT INTO idempotency (storefront, caller, route, idem, "
+                             "fingerprint, resource, status, body, started_ms) "
+                             "VALUES (?, ?, ?, ?, ?, ?, 0, '', ?)",
+                             row, 7, NULL, NULL, NULL);
+    return st == ST_DUPLICATE ? judge_earlier(s, key, out, body, now) : st;
+}
+
+void idem_finish(struct session *s, const struct idem_key *k, uint16_t status, struct str body)
+{
+    if (!k->given)
+        return;
+    const struct sql_val args[] = {SQL_INT(status),    SQL_STR(body), SQL_INT(k->storefront),
+                                   SQL_STR(k->caller), SQL_Z(k->route),
+                                   SQL_BYTES(k->idem, KEY_LEN)};
+    if (sql_run(s->sql,
+                "UPDATE idempotency SET status = ?, body = ? WHERE storefront = ? AND caller = ? "
+                "AND route = ? AND idem = ?",
+                args, 6, NULL, NULL, NULL) != ST_OK)
+        LOG(s->engine->log, LOG_WARN, "idempotency_not_kept", LF_Z("route", k->route));
+}
+
+void idem_abandon(struct session *s, const struct idem_key *k)
+{
+    if (!k->given)
+        return;
+    const struct sql_val key[] = {SQL_INT(k->storefront), SQL_STR(k->caller), SQL_Z(k->route),
+                                  SQL_BYTES(k->idem, KEY_LEN)};
+    if (sql_run(s->sql,
+                "DELETE FROM idempotency WHERE storefront = ? AND caller = ? AND route = ? AND "
+                "idem = ? AND status = 0",
+                key, 4, NULL, NULL, NULL) != ST_OK)
+        LOG(s->engine->log, LOG_WARN, "idempotency_not_freed", LF_Z("route", k->route));
+}

@@ -1,0 +1,38 @@
+/* idempotency.h - one key, one effect, one answer, for POSTs other than orders.
+ *
+ * begin ─▶ work under the chosen resource id ─▶ finish (keeps the answer) or abandon (refusals are not
+ * kept). A try that died between begin and finish is taken up by the next one after a while, under the
+ * same resource id, which the work uses to notice what was done.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/ids.h"
+#include "flow/jobs.h"
+#include "redis/row.h"
+
+struct idem_key {
+    uint32_t storefront;
+    struct str caller;  /* shopper, or empty */
+    const char *route;
+    uint8_t idem[KEY_LEN];
+    uint8_t fingerprint[KEY_LEN]; /* of path and body */
+    bool given;                   /* false: no header; begin only makes an id */
+};
+
+struct idem {
+    struct uid resource;
+    bool resumed; /* an earlier try under this id may have got somewhere */
+    bool replay;  /* finished before: answer status and body */
+    uint16_t status;
+};
+
+/* ST_OK; ST_IDEMPOTENCY_MISMATCH; ST_IDEMPOTENCY_IN_PROGRESS. A replayed body is appended to body. */
+STATUS_MUSTCHECK enum status idem_begin(struct session *s, const struct idem_key *key,
+                                        struct idem *out, struct buf *body);
+/* Failures are logged only: the effect stands, and a later try finds it by the resource id. */
+void idem_finish(struct session *s, const struct idem_key *key, uint16_t status, struct str body);
+void idem_abandon(struct session *s, const struct idem_key *key);
+
+/* First half of SHA-256: key and fingerprint. */
+void idem_hash(struct str a, struct str b, uint8_t out[KEY_LEN]);

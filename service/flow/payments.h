@@ -1,0 +1,44 @@
+/* payments.h - attempts to pay: recorded before the channel is told, settled by its notifications.
+ *
+ * Channels are called outside any transaction. A notification has its effect once: it is recorded by
+ * (channel, event) in the transaction that applies it.
+ */
+#pragma once
+
+#include "flow/orders.h"
+#include "pay/channel.h"
+
+/* Fills o->payment, newest first; the caller frees with order_free. */
+STATUS_MUSTCHECK enum status payments_of_order(struct session *s, struct order *o);
+
+/* One payment within scope; order is filled, too (free it). */
+STATUS_MUSTCHECK enum status payment_get(struct session *s, const struct uid *id,
+                                         const struct order_scope *scope, struct payment *out);
+
+struct payment_wish {
+    struct uid order;
+    struct order_scope scope;
+    const struct channel *channel;
+    struct str return_url; /* may be empty */
+    struct uid id;         /* of the payment to make; a resumed try has the same */
+};
+
+/* Records the attempt, then asks the channel. An order has at most one open attempt per channel: if there
+ * is one, that is the answer. ST_INVALID_STATE: the order cannot be paid; ST_UNAVAILABLE: the channel did
+ * not answer, the attempt stays and the same wish may be made again. */
+STATUS_MUSTCHECK enum status payment_create(struct session *s, const struct payment_wish *wish,
+                                            struct payment *out);
+
+enum webhook_outcome {
+    WEBHOOK_APPLIED,   /* the payment changed its state, perhaps the order, too */
+    WEBHOOK_REPEATED,  /* this event was here before, or said what was known */
+    WEBHOOK_UNMATCHED, /* no such payment: recorded, shown by the audit */
+    WEBHOOK_UNAPPLIED, /* money for an order that cannot take it: recorded, shown by the audit */
+    WEBHOOK_MISMATCH,  /* amount or currency is not the payment's: recorded, shown by the audit */
+    WEBHOOK_IGNORED    /* an event of no consequence */
+};
+const char *webhook_outcome_text(enum webhook_outcome o);
+
+STATUS_MUSTCHECK enum status webhook_apply(struct session *s, const struct channel *channel,
+                                           const struct channel_event *event,
+                                           enum webhook_outcome *outcome);

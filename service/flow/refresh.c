@@ -1,0 +1,85 @@
+#include "flow/refresh.h"
+
+#include "base/clock.h"
+#include "flow/engine.h"
+#include "flow/gate.h"
+#include "flow/recover.h"
+
+#include <stdlib.h>
+
+/* A sale is looked at from a minute before it opens until an hour after it ended. */
+enum { EARLY_MS = 60 * 1000, LATE_MS = 3600 * 1000 };
+
+static bool wanted(const struct sale *sale, int64_t now)
+{
+    return sale->state != SALE_DRAFT && now >= sale->starts_ms - EARLY_MS &&
+           now < sale->ends_ms + LATE_MS;
+}
+
+/* What came before the peek is in the filter, and nobody can have won since an item had none left. */
+static void note_items(const struct sale *sale, unsigned shard, const struct gate_view *view,
+                       bool filter_current)
+{
+    for (unsigned i = 0; i < sale->items; i++) {
+        struct live_item *live = &sale->item[i].live[shard];
+        int64_t left = view->units[i].left;
+        atomic_store(&live->left, left);
+        atomic_store(&live->refuse, left == 0 && filter_current);
+    }
+}
+
+static bool sold_out_somewhere(const struct sale *sale, const struct gate_view *view)
+{
+    for (unsigned i = 0; i < sale->items; i++)
+        if (view->units[i].left == 0)
+            return true;
+    return false;
+}
+
+static enum status refresh_shard(struct session *s, const struct sale *sale, unsigned shard,
+                                 struct gate_view *view)
+{
+    const struct sale_shard *at = &sale->shard[shard];
+    struct live_shard *live = at->live;
+    enum status st = gate_check(s, at);
+    if (st == ST_OK)
+        st = gate_peek(s, sale, shard, view);
+    if (st == ST_FENCED || (st == ST_OK && view->epoch != at->epoch)) {
+        recover_request(s->engine, live, false);
+        return ST_OK;
+    }
+    if (st != ST_OK)
+        return st;
+    bool over = sale->state == SALE_OVER || sale->state == SALE_PAUSED ||
+                clock_wall_ms() >= sale->ends_ms || sold_out_somewhere(sale, view);
+    bool current = view->wins == atomic_load(&live->wins);
+    if (!current && over) {
+        st = gate_filter(s, sale, shard);
+        if (st != ST_OK)
+            return st;
+        atomic_store(&live->wins, view->wins);
+        current = true;
+    }
+    atomic_store(&live->filter_current, current);
+    note_items(sale, shard, view, current);
+    return ST_OK;
+}
+
+enum status refresh_gates(struct session *s)
+{
+    const struct snapshot *snap;
+    enum status st = session_catalog(s, &snap);
+    int64_t now = clock_wall_ms();
+    for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
+        const struct sale *sale = snapshot_sale_at(snap, i);
+        if (!wanted(sale, now))
+            continue;
+        struct gate_view view = {.units = calloc(sale->items, sizeof(*view.units))};
+        if (!view.units)
+            return ST_UNAVAILABLE;
+        for (unsigned k = 0; k < sale->shards && st == ST_OK; k++)
+            st = refresh_shard(s, sale, k, &view);
+        free(view.units);
+    }
+    return st;
+}
