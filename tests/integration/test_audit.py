@@ -109,7 +109,7 @@ def test_a_ledger_that_was_tampered_with_is_noticed(shop):
     try:
         audit = shop.audit(sale, wait=0)
         assert audit["ok"] is False
-        assert {check["promise"] for check in audit["checks"] if not check["ok"]} <= {"P1", "P4"}
+        assert [check for check in audit["checks"] if not check["ok"]], "no check says why"
     finally:
         shop.sql(f"UPDATE shard_stock SET held = held - 1 WHERE {row}")
     shop.assert_audit_ok(sale)

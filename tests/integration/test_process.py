@@ -46,7 +46,7 @@ def metrics_text(shop):
 
 
 def test_metrics_are_prometheus_text(shop):
-    sample = re.compile(r'snapup_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? -?[0-9.e+]+(inf|Inf)?')
+    sample = re.compile(r'snapup_\w+(\{\w+="[^"]*"(,\w+="[^"]*")*\})? (-?[0-9.]+(e[+-]?\d+)?|[+-]Inf|NaN)')
     typed = set()
     for line in metrics_text(shop).splitlines():
         if line.startswith("# TYPE "):
@@ -81,6 +81,7 @@ def test_metrics_count_what_happens(shop):
 
 
 def test_metrics_count_requests_and_errors_by_route(shop):
+    shop.buy(shop.make_sale()).expect(201)
     shop.client.get("/v1/sales/none").expect(404)
     text = metrics_text(shop)
     assert re.search(r'snapup_\w+\{[^}]*"orders\.create"[^}]*\}', text)
