@@ -109,8 +109,8 @@ enum status sql_run_bulk(struct sql *s, const char *text, const struct sql_col *
                          uint64_t *affected)
 {
     assert(ncols > 0 && ncols <= BULK_COLS_MAX && nrows > 0 && nrows <= SQL_BULK_ROWS_MAX);
-    MYSQL_STMT *stmt;
-    bool cached;
+    MYSQL_STMT *stmt = NULL;
+    bool cached = false;
     enum status st = sql_ready(s);
     if (st == ST_OK)
         st = sql_stmt_get(s, text, &stmt, &cached);

@@ -267,8 +267,8 @@ static enum status run(struct sql *s, MYSQL_STMT *stmt, struct str text, const s
 enum status sql_run(struct sql *s, const char *text, const struct sql_val *args, unsigned n,
                     sql_row_fn row, void *arg, uint64_t *affected)
 {
-    MYSQL_STMT *stmt;
-    bool cached;
+    MYSQL_STMT *stmt = NULL;
+    bool cached = false;
     enum status st = sql_ready(s);
     if (st == ST_OK)
         st = sql_stmt_get(s, text, &stmt, &cached);
@@ -282,7 +282,7 @@ enum status sql_run(struct sql *s, const char *text, const struct sql_val *args,
 enum status sql_run_once(struct sql *s, struct str text, const struct sql_val *args, unsigned n,
                          sql_row_fn row, void *arg, uint64_t *affected)
 {
-    MYSQL_STMT *stmt;
+    MYSQL_STMT *stmt = NULL;
     enum status st = sql_ready(s);
     if (st == ST_OK)
         st = prepare(s, text, &stmt);
