@@ -85,7 +85,7 @@ static enum status listen_unix(struct report *r, const char *path, int *out)
 
 static void tell_bound(struct report *r, int fd)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(sa);
     char host[HOST_MAX + 1], port[8];
     if (r->bound_size == 0)

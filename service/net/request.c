@@ -83,8 +83,7 @@ static struct str allow_line(uint32_t allowed, char line[ALLOW_LINE_MAX])
         const char *lead = n == 0 ? "Allow: " : ", ";
         n = (size_t)(stpcpy(stpcpy(line + n, lead), names[m]) - line);
     }
-    memcpy(line + n, "\r\n", 2);
-    return (struct str){line, n + 2};
+    return (struct str){line, (size_t)(stpcpy(line + n, "\r\n") - line)};
 }
 
 /* A request whose framing is sound, but which nobody serves. Without a body the next one may

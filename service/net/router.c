@@ -43,7 +43,9 @@ static bool is_capture(struct str segment)
 /* Child of the node for a pattern's segment, made if need be. Literals stand before the capture. */
 static uint32_t node_child(struct router *r, uint32_t parent, struct str segment)
 {
-    struct str literal = is_capture(segment) ? (struct str){0} : segment;
+    struct str literal = segment;
+    if (is_capture(segment))
+        literal = (struct str){0};
     uint32_t *link = &r->nodes[parent].child;
     for (; *link != NONE; link = &r->nodes[*link].sibling) {
         const struct node *n = &r->nodes[*link];

@@ -64,6 +64,32 @@ static void stops_reading_at_output_max(void **state)
     rig_close(r);
 }
 
+/* What is sent to a connection that is not read stays in the kernel, which pushes back. */
+static void leaves_bytes_to_the_kernel(void **state)
+{
+    enum { MORE_THAN_SOCKETS_HOLD = 64 << 20 };
+    struct http_conf conf = rig_conf;
+    conf.pipeline_max = 1;
+    struct rig *r = rig_open(&conf);
+    struct client *c = client_open(r);
+    char junk[65536] = {0};
+    client_send(c, GET("/hold"));
+    WAIT_FOR(r, r->held_count == 1);
+    size_t taken = 0;
+    for (int blocked = 0; blocked < 20 && taken < MORE_THAN_SOCKETS_HOLD;) {
+        ssize_t n = send(c->fd, junk, sizeof(junk), MSG_NOSIGNAL);
+        taken += n > 0 ? (size_t)n : 0;
+        blocked = n > 0 ? 0 : blocked + 1;
+        turn(r, EVLOOP_NONBLOCK);
+    }
+    assert_true(taken < MORE_THAN_SOCKETS_HOLD);
+    answer_text(r->held[0], 200, STR("held"));
+    assert_string_equal(client_ask(c, "")->body, "held");
+    assert_int_equal(client_ask(c, "")->status, 400);
+    client_close(c);
+    rig_close(r);
+}
+
 /* A connection that is to be timed out in 200 ms while other deadlines lie far away. */
 static struct rig *rig_hasty(size_t timeout)
 {
@@ -406,6 +432,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stops_reading_at_pipeline_max),
         cmocka_unit_test(stops_reading_at_output_max),
+        cmocka_unit_test(leaves_bytes_to_the_kernel),
         cmocka_unit_test(header_deadline_is_not_put_off),
         cmocka_unit_test(an_empty_line_starts_no_header),
         cmocka_unit_test(body_deadline_answers),
