@@ -39,3 +39,14 @@ def tally(answers):
         key = (answer.status, answer.code if answer.status >= 400 else answer.json["object"])
         counts[key] = counts.get(key, 0) + 1
     return counts
+
+
+def post_large(shop, path, body, headers):
+    """The answer to a body that may be refused before all of it was sent, which a client library would
+    take for a broken connection. headers: a dict."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    with shop.raw() as conn:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            conn.send(f"POST {path} HTTP/1.1\r\nHost: snapup\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+                      .encode() + body)
+        return conn.read_answer()

@@ -18,7 +18,7 @@ def test_what_the_public_sees(shop):
     sale = shop.make_sale(stock=3, price=500)
     seen = shop.get_sale(sale).expect(200).json
     assert seen["object"] == "sale"
-    assert seen["items"] == [{"sku": sale.sku, "name": "Thing", "price": 500, "list_price": None,
+    assert seen["items"] == [{"sku": sale.sku, "name": "Phone", "price": 500, "list_price": None,
                               "limit": 1, "left": 3, "sold_out": False}]
     assert parse_time(seen["server_time"]) == pytest.approx(time.time(), abs=60)
     assert "stock" not in seen["items"][0]
