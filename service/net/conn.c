@@ -106,7 +106,7 @@ void conn_drain(struct conn *c)
 {
     /* A request that has begun may come to its end; it is then told that the connection closes. */
     if (c->in.len == 0 && !c->partial)
-        c->stopped = true;
+        c->stopped = c->linger = true;
     conn_touch(c);
 }
 

@@ -215,11 +215,12 @@ static enum http_progress body_take(struct conn *c, char *data, size_t *n, struc
 static void await_body(struct conn *c, bool fresh, bool none_arrived)
 {
     struct exchange *x = c->partial;
+    if (c->in_due.kind != DL_BODY)
+        deadline_set(c->server, &c->in_due, DL_BODY);
     if (!fresh) {
         c->continue_due = false;
         return;
     }
-    deadline_set(c->server, &c->in_due, DL_BODY);
     c->continue_due = x->head->expect_continue && none_arrived;
     x->head = NULL;
     conn_continue(c);
@@ -305,4 +306,6 @@ void conn_take(struct conn *c, char *data, size_t n)
     }
     keep_rest(c, data, at, n);
     c->paused = progress == HTTP_DONE && !c->stopped && !conn_may_take(c);
+    if (c->paused) /* the peer is not late: we do not read */
+        deadline_set(c->server, &c->in_due, DL_IDLE);
 }
