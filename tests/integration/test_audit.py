@@ -17,6 +17,7 @@ def test_shape(shop):
     assert [set(item) for item in audit["items"]] == [FIGURES | {"sku"}]
     assert set(audit["pending"]) == {"log", "committing", "releases"}
     assert all(isinstance(value, int) for value in audit["pending"].values())
+    assert audit["money"] == {"unapplied": 0, "unmatched": 0}
     assert audit["checks"]
     for check in audit["checks"]:
         assert set(check) == {"name", "promise", "ok", "expected", "found"}

