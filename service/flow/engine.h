@@ -23,5 +23,6 @@ struct engine {
     struct jobs *chores;  /* what nobody waits for: sweeps, deliveries, rebuilds, refreshes */
     struct uid instance;  /* this process, as owner of leases and log entries */
     struct jobs *payers;  /* what waits for payment channels, so that a slow one delays nobody else */
+    struct jobs *audits;  /* audits wait for quiet; one at a time */
     struct channel_set *channels;
 };

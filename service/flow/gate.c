@@ -195,8 +195,22 @@ enum status gate_peek(struct session *s, const struct sale *sale, unsigned shard
     return st;
 }
 
+static void read_found(const struct sale *sale, const redisReply *r, struct gate_found *found)
+{
+    *found = (struct gate_found){0};
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2)
+        return;
+    struct str field = reply_str(r->element[0]);
+    const char *bar = field.n > 0 ? memchr(field.p, '|', field.n) : NULL;
+    if (!bar || field.n - (size_t)(bar - field.p) - 1 > ID_MAX)
+        return;
+    found->item = sale_item(sale, (struct str){field.p, (size_t)(bar - field.p)});
+    found->qty = (uint32_t)reply_int(r->element[1]);
+    memcpy(found->shopper, bar + 1, field.n - (size_t)(bar - field.p) - 1);
+}
+
 enum status gate_find(struct session *s, const struct sale *sale, unsigned shard,
-                      const struct uid *id, struct str shopper, bool *found)
+                      const struct uid *id, struct str shopper, struct gate_found *found)
 {
     enum { FIELD_MAX = 64 + 1 + 64 + 1 };
     redisReply *r = NULL;
@@ -214,7 +228,7 @@ enum status gate_find(struct session *s, const struct sale *sale, unsigned shard
     }
     enum status st = redis_session_call(s->redis, &s->args, &r);
     if (st == ST_OK) {
-        *found = reply_int(r) == 1;
+        read_found(sale, r, found);
         freeReplyObject(r);
     }
     free(fields);
@@ -224,7 +238,7 @@ enum status gate_find(struct session *s, const struct sale *sale, unsigned shard
 static void count_held(const struct sale *sale, struct str field, struct str records,
                        int64_t *units)
 {
-    const char *bar = memchr(field.p, '|', field.n);
+    const char *bar = field.n > 0 ? memchr(field.p, '|', field.n) : NULL;
     const struct sale_item *item =
         bar ? sale_item(sale, (struct str){field.p, (size_t)(bar - field.p)}) : NULL;
     for (size_t at = 0; item && at + RECORD_BYTES <= records.n; at += RECORD_BYTES) {

@@ -44,9 +44,16 @@ struct gate_view {
 
 STATUS_MUSTCHECK enum status gate_peek(struct session *s, const struct sale *sale, unsigned shard,
                                        struct gate_view *view);
-/* Whether the gate knows an order that may not be durable yet; fields as functions.lua's find. */
+/* An order the gate knows and MariaDB perhaps not yet. item NULL: not there. */
+struct gate_found {
+    const struct sale_item *item;
+    char shopper[ID_MAX + 1];
+    uint32_t qty;
+};
+/* shopper empty: the log is searched, else what he holds. */
 STATUS_MUSTCHECK enum status gate_find(struct session *s, const struct sale *sale, unsigned shard,
-                                       const struct uid *id, struct str shopper, bool *found);
+                                       const struct uid *id, struct str shopper,
+                                       struct gate_found *found);
 /* Sum of held units per item by walking `held` (for the audit); units has sale->items places. */
 STATUS_MUSTCHECK enum status gate_held(struct session *s, const struct sale *sale, unsigned shard,
                                        int64_t *units);

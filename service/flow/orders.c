@@ -91,13 +91,20 @@ static enum status find_queued(struct session *s, const struct uid *id,
     if (!sale || shard >= sale->shards || sale->state == SALE_DRAFT ||
         (scope->storefront != 0 && scope->storefront != sale->storefront))
         return ST_ORDER_NOT_FOUND;
-    bool found = false;
+    struct gate_found found;
     st = gate_find(s, sale, shard, id, scope->shopper, &found);
     if (st != ST_OK)
         return st;
-    if (!found)
+    if (!found.item)
         return ST_ORDER_NOT_FOUND;
-    *out = (struct order){.id = *id, .storefront = sale->storefront, .state = ORDER_QUEUED};
+    *out = (struct order){.id = *id,
+                          .storefront = sale->storefront,
+                          .item = found.item->no,
+                          .shard = shard,
+                          .qty = found.qty,
+                          .amount = found.item->price * found.qty,
+                          .state = ORDER_QUEUED};
+    memcpy(out->shopper, found.shopper, sizeof(out->shopper));
     return ST_OK;
 }
 

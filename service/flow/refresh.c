@@ -37,7 +37,7 @@ static bool sold_out_somewhere(const struct sale *sale, const struct gate_view *
 }
 
 static enum status refresh_shard(struct session *s, const struct sale *sale, unsigned shard,
-                                 struct gate_view *view)
+                                 struct gate_view *view, bool *all_open)
 {
     const struct sale_shard *at = &sale->shard[shard];
     struct live_shard *live = at->live;
@@ -46,6 +46,7 @@ static enum status refresh_shard(struct session *s, const struct sale *sale, uns
         st = gate_peek(s, sale, shard, view);
     if (st == ST_FENCED || (st == ST_OK && view->epoch != at->epoch)) {
         recover_request(s->engine, live, false);
+        *all_open = false;
         return ST_OK;
     }
     if (st != ST_OK)
@@ -65,11 +66,12 @@ static enum status refresh_shard(struct session *s, const struct sale *sale, uns
     return ST_OK;
 }
 
-enum status refresh_gates(struct session *s)
+enum status refresh_gates(struct session *s, bool *all_open)
 {
     const struct snapshot *snap;
     enum status st = session_catalog(s, &snap);
     int64_t now = clock_wall_ms();
+    *all_open = true;
     for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
         const struct sale *sale = snapshot_sale_at(snap, i);
         if (!wanted(sale, now))
@@ -78,7 +80,7 @@ enum status refresh_gates(struct session *s)
         if (!view.units)
             return ST_UNAVAILABLE;
         for (unsigned k = 0; k < sale->shards && st == ST_OK; k++)
-            st = refresh_shard(s, sale, k, &view);
+            st = refresh_shard(s, sale, k, &view, all_open);
         free(view.units);
     }
     return st;

@@ -9,4 +9,5 @@
 
 enum { REFRESH_MS = 100 };
 
-STATUS_MUSTCHECK enum status refresh_gates(struct session *s);
+/* *all_open: every gate that was looked at is what MariaDB says. */
+STATUS_MUSTCHECK enum status refresh_gates(struct session *s, bool *all_open);

@@ -182,28 +182,46 @@ static enum status take_units(struct session *s, const struct sale *sale,
     return st == ST_OK ? ST_NOT_ENOUGH_LEFT : st;
 }
 
-enum status stock_change(struct session *s, const struct sale *sale, const struct sale_item *item,
-                         int64_t delta, struct str reason, struct stock_movement *out)
+static bool on_any(void *arg, const struct sql_val *c, unsigned n)
 {
-    struct stock_movement m = {.delta = delta, .created_ms = clock_wall_ms()};
-    m.id = uid_make(s->ids, m.created_ms);
-    enum status st = delta > 0
-                         ? add_units(s, sale, item, delta, reason, &m.id)
-                         : take_units(s, sale, item, -delta, reason, &m.id, &m.left);
-    m.left = left_anywhere(sale, item);
-    out->left = m.left;
-    if (st != ST_OK)
-        return st;
+    *(bool *)arg = true;
+    return false;
+}
+
+static enum status was_written(struct session *s, const struct uid *id, bool *written)
+{
+    const struct sql_val key[] = {SQL_BYTES(id->b, UID_LEN)};
+    return sql_run(s->sql, "SELECT 1 FROM stock_movements WHERE id = ?", key, 1, on_any, written,
+                   NULL);
+}
+
+static enum status sum_units(struct session *s, const struct sale_item *item,
+                             struct stock_movement *m)
+{
     struct units sum = {0};
     const struct sql_val of[] = {SQL_INT(item->no)};
-    st = sql_run(s->sql,
-                 "SELECT CAST(SUM(allocated) AS INTEGER), CAST(SUM(held) AS INTEGER), 0, 0 "
-                 "FROM shard_stock WHERE item = ?",
-                 of, 1, on_units, &sum, NULL);
-    if (st != ST_OK)
-        return st;
-    m.allocated = sum.allocated;
-    m.left = sum.allocated - sum.held;
-    *out = m;
-    return ST_OK;
+    enum status st = sql_run(s->sql,
+                             "SELECT CAST(SUM(allocated) AS INTEGER), CAST(SUM(held) AS INTEGER), "
+                             "0, 0 FROM shard_stock WHERE item = ?",
+                             of, 1, on_units, &sum, NULL);
+    m->allocated = sum.allocated;
+    m->left = sum.allocated - sum.held;
+    return st;
+}
+
+enum status stock_change(struct session *s, const struct sale *sale, const struct sale_item *item,
+                         int64_t delta, struct str reason, bool resumed, struct stock_movement *out)
+{
+    bool written = false;
+    int64_t left = 0;
+    enum status st = resumed ? was_written(s, &out->id, &written) : ST_OK;
+    out->delta = delta;
+    out->created_ms = uid_ms(&out->id);
+    if (st == ST_OK && !written)
+        st = delta > 0 ? add_units(s, sale, item, delta, reason, &out->id)
+                       : take_units(s, sale, item, -delta, reason, &out->id, &left);
+    if (st == ST_OK)
+        return sum_units(s, item, out);
+    out->left = left_anywhere(sale, item);
+    return st;
 }

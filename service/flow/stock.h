@@ -16,11 +16,13 @@ struct stock_movement {
     int64_t delta, allocated, left, created_ms;
 };
 
-/* delta != 0, |delta| <= STOCK_DELTA_MAX; reason up to 200 characters. The sale must be published or
- * paused. ST_NOT_ENOUGH_LEFT with out->left; ST_RECOVERING when the gate is not open. */
+/* delta != 0, |delta| <= STOCK_DELTA_MAX; reason up to 800 bytes. The sale must be published or paused.
+ * out->id names the movement; resumed: an earlier try under it may have been written, which is then the
+ * answer. ST_NOT_ENOUGH_LEFT with out->left; ST_RECOVERING when the gate is not open. */
 STATUS_MUSTCHECK enum status stock_change(struct session *s, const struct sale *sale,
                                           const struct sale_item *item, int64_t delta,
-                                          struct str reason, struct stock_movement *out);
+                                          struct str reason, bool resumed,
+                                          struct stock_movement *out);
 
 /* Commits a take-back that the gate reserved: allocated goes down under the epoch, with its movement.
  * ST_DUPLICATE: done before. ST_FENCED: the epoch moved on; nothing was written. */

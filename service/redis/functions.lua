@@ -37,7 +37,7 @@ local function weigh(records, key)
     local units = 0
     for at = 1, #records, RECORD do
         if string.sub(records, at + 16, at + 31) == key then return 0, true end
-        units = units + struct.unpack('>I4', records, at + 33)
+        units = units + (struct.unpack('>I4', records, at + 33))
     end
     return units, false
 end
@@ -154,7 +154,7 @@ local function release(keys, args)
         for at = 1, #records, RECORD do
             if string.sub(records, at, at + 15) == name and
                 string.sub(records, at + 32, at + 32) == args[i + 2] then
-                local qty = struct.unpack('>I4', records, at + 33)
+                local qty = (struct.unpack('>I4', records, at + 33))
                 local sku = string.match(field, '^[^|]+')
                 local rest = string.sub(records, 1, at - 1) .. string.sub(records, at + RECORD)
                 if rest == '' then
@@ -239,22 +239,27 @@ end
 
 -- Looks for an order that is reserved and perhaps not yet durable.
 --   args: id, then fields (`sku|shopper`) it could be held under; none: the log is searched instead.
--- Answers 1 or 0.
+-- Answers {field, qty}, or {} when it is not there.
 local function find(keys, args)
     local id = args[1]
     for i = 2, #args do
         local records = redis.call('HGET', keys[2], args[i]) or ''
         for at = 1, #records, RECORD do
-            if string.sub(records, at, at + 15) == id then return 1 end
+            if string.sub(records, at, at + 15) == id then
+                return {args[i], (struct.unpack('>I4', records, at + 33))}
+            end
         end
     end
-    if #args > 1 then return 0 end
+    if #args > 1 then return {} end
     for _, entry in ipairs(redis.call('XRANGE', keys[3], '-', '+')) do
         for i = 6, #entry[2], 2 do
-            if string.sub(entry[2][i], 3, 18) == id then return 1 end
+            local row = entry[2][i]
+            if string.sub(row, 3, 18) == id then
+                return {string.sub(row, 65), (struct.unpack('>I4', row, 35))}
+            end
         end
     end
-    return 0
+    return {}
 end
 
 redis.register_function('snapup_reserve', reserve)

@@ -1,0 +1,193 @@
+/* Payments and the channels' notifications. */
+#include "flow/payments.h"
+
+#include "api/api_job.h"
+#include "api/handlers.h"
+#include "api/problem.h"
+#include "api/render.h"
+#include "api/sale_body.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RETURN_URL_MAX = 1024 };
+
+/* --- create ------------------------------------------------------------------------------------ */
+
+static void create_work(struct api_job *job, struct session *s)
+{
+    struct channel_state *state;
+    struct payment p;
+    struct idem idem;
+    struct payment_wish wish = {.order = job->id,
+                                .scope = api_job_scope(job),
+                                .return_url = str_from(job->text)};
+    wish.channel = channel_find(s->engine->channels, str_from(job->sku), &state);
+    if (!wish.channel) {
+        job->st = ST_CHANNEL_NOT_FOUND;
+        snprintf(job->param, sizeof(job->param), "channel");
+        return;
+    }
+    job->st = idem_begin(s, &job->key, &idem, &job->body);
+    job->replayed = job->st == ST_OK && idem.replay;
+    if (job->st != ST_OK || idem.replay)
+        return;
+    wish.id = idem.resource;
+    job->st = payment_create(s, &wish, &p);
+    if (job->st != ST_OK) {
+        idem_abandon(s, &job->key);
+        if (job->st == ST_INVALID_STATE)
+            job->detail = "Only an unpaid order can be paid, and only until its pay_by.";
+        return;
+    }
+    char id[40];
+    uid_format("pay_", &p.id, id);
+    snprintf(job->location, sizeof(job->location), "/v1/payments/%s", id);
+    render_payment(&job->body, &p);
+    idem_finish(s, &job->key, 201, (struct str){job->body.data, job->body.len});
+}
+
+static bool return_url_fits(struct str url)
+{
+    if (url.n == 0)
+        return true;
+    bool http = (url.n > 7 && memcmp(url.p, "http://", 7) == 0) ||
+                (url.n > 8 && memcmp(url.p, "https://", 8) == 0);
+    for (size_t i = 0; http && i < url.n; i++)
+        http = url.p[i] > 0x20 && (unsigned char)url.p[i] < 0x7f;
+    return http;
+}
+
+/* The channel's name goes into job->sku, the URL into job->text. */
+static bool read_wish(struct api_job *job, struct str body, struct body_error *e)
+{
+    static const char *const names[] = {"channel", "return_url", NULL};
+    struct str channel, url;
+    json_t *root = body_parse(body, true, e);
+    bool fits = root && body_only(root, "", names, e) &&
+                body_text(root, "", "channel", false, 1, 16, &channel, e) &&
+                body_text(root, "", "return_url", false, 1, RETURN_URL_MAX, &url, e);
+    if (fits && !return_url_fits(url)) {
+        *e = (struct body_error){"return_url", "This is no http or https URL."};
+        fits = false;
+    }
+    if (fits) {
+        if (channel.n == 0)
+            channel = STR("sandbox"); /* the only channel there is */
+        memcpy(job->sku, channel.p, channel.n);
+        if (url.n > 0)
+            memcpy(job->text, url.p, url.n);
+    }
+    json_decref(root);
+    return fits;
+}
+
+void payments_create(void *ctx, struct exchange *x)
+{
+    struct api *api = ctx;
+    struct caller caller;
+    struct body_error e;
+    struct uid order;
+    if (caller_resolve(api, x, AUTH_SHOPPER, &caller) != ST_OK)
+        return;
+    if (!uid_parse("ord_", x->match.param[0], &order)) {
+        problem_status(api, x, ST_ORDER_NOT_FOUND, NULL);
+        return;
+    }
+    struct api_job *job = api_job_new(api, x, &caller, create_work);
+    if (!job || !api_job_key(job, "payments"))
+        return;
+    job->id = order;
+    job->status = 201;
+    if (!read_wish(job, x->body, &e)) {
+        job->st = ST_INVALID_REQUEST;
+        job->detail = e.why;
+        snprintf(job->param, sizeof(job->param), "%s", e.param);
+        api_job_answer(job);
+        return;
+    }
+    api_job_submit(job, api->engine->payers);
+}
+
+/* --- read -------------------------------------------------------------------------------------- */
+
+static void get_work(struct api_job *job, struct session *s)
+{
+    struct payment p;
+    const struct order_scope scope = api_job_scope(job);
+    job->st = payment_get(s, &job->id, &scope, &p);
+    if (job->st == ST_OK)
+        render_payment(&job->body, &p);
+}
+
+void payments_get(void *ctx, struct exchange *x)
+{
+    struct api *api = ctx;
+    struct caller caller;
+    struct uid id;
+    if (caller_resolve(api, x, AUTH_SHOPPER, &caller) != ST_OK)
+        return;
+    if (!uid_parse("pay_", x->match.param[0], &id)) {
+        problem_status(api, x, ST_PAYMENT_NOT_FOUND, NULL);
+        return;
+    }
+    struct api_job *job = api_job_new(api, x, &caller, get_work);
+    if (!job)
+        return;
+    job->id = id;
+    api_job_submit(job, api->engine->queries);
+}
+
+/* --- notifications ----------------------------------------------------------------------------- */
+
+struct notice {
+    const struct channel *channel;
+    struct channel_event event;
+};
+
+static void notice_work(struct api_job *job, struct session *s)
+{
+    const struct notice *n = job->data;
+    enum webhook_outcome outcome;
+    job->st = webhook_apply(s, n->channel, &n->event, &outcome);
+    if (job->st == ST_OK)
+        buf_printf(&job->body,
+                   "{\"object\":\"webhook_receipt\",\"received\":true,\"outcome\":\"%s\"}",
+                   webhook_outcome_text(outcome));
+}
+
+void webhooks_receive(void *ctx, struct exchange *x)
+{
+    struct api *api = ctx;
+    struct channel_state *state;
+    const struct caller nobody = {.role = ROLE_NOBODY};
+    const char *why = NULL;
+    const struct channel *channel =
+        channel_find(api->engine->channels, x->match.param[0], &state);
+    if (!channel) {
+        problem_status(api, x, ST_CHANNEL_NOT_FOUND, NULL);
+        return;
+    }
+    struct notice *n = calloc(1, sizeof(*n));
+    if (!n) {
+        problem_status(api, x, ST_OVERLOADED, NULL);
+        return;
+    }
+    n->channel = channel;
+    struct str signature = x->head->header[HH_SIGNATURE];
+    enum status st = signature.p ? channel->verify(state, signature, x->body,
+                                                   clock_wall_ms() / 1000, &n->event, &why)
+                                 : ST_BAD_SIGNATURE;
+    struct api_job *job = NULL;
+    if (st != ST_OK)
+        problem_status(api, x, st, why ? why : "The notification is not signed.");
+    else
+        job = api_job_new(api, x, &nobody, notice_work);
+    if (!job) {
+        free(n);
+        return;
+    }
+    job->data = n;
+    api_job_submit(job, api->engine->queries);
+}

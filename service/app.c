@@ -1,0 +1,240 @@
+#include "app.h"
+
+#include "api/routes.h"
+#include "base/clock.h"
+#include "pay/channel.h"
+#include "sql/migrate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    OPENAPI_MAX = 1024 * 1024,
+    CHORE_THREADS = 3,
+    PAYER_THREADS = 4,
+    STORE_WAIT_MS = 20000,
+    STORE_POLL_MS = 100,
+    HEADERS_MAX = 100,
+    PIPELINE_MAX = 64,
+    WORKERS_MAX = 64
+};
+
+static enum status read_openapi(struct app *app)
+{
+    buf_init(&app->openapi, OPENAPI_MAX);
+    FILE *f = fopen(app->conf.openapi_file, "re");
+    char *p = f ? buf_reserve(&app->openapi, OPENAPI_MAX) : NULL;
+    if (p)
+        app->openapi.len = fread(p, 1, OPENAPI_MAX, f);
+    if (f)
+        fclose(f);
+    app->health.openapi = (struct str){app->openapi.data, app->openapi.len};
+    return p && app->openapi.len > 0 ? ST_OK : ST_NOT_FOUND;
+}
+
+/* As many descriptors as the system allows: a connection needs one. */
+static void raise_descriptors(struct log *log)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        LOG(log, LOG_WARN, "descriptor_limit_not_raised", LF_INT("limit", (int64_t)limit.rlim_cur));
+}
+
+static void fill_stores(struct app *app)
+{
+    const struct config *c = &app->conf;
+    app->engine.conf = c;
+    app->engine.sql = (struct sql_conf){c->sql, c->sql_user, c->sql_password, c->sql_database,
+                                        c->sql_timeout_ms};
+    app->engine.redis = (struct redis_conf){c->redis, c->redis_password, c->redis_timeout_ms};
+}
+
+enum status app_init(struct app *app, char *error, size_t size)
+{
+    struct engine *e = &app->engine;
+    enum log_level level = LOG_INFO;
+    fill_stores(app);
+    snprintf(error, size, "out of memory");
+    if (!log_level_parse(app->conf.log_level, &level) ||
+        log_create(STDERR_FILENO, level, &e->log) != ST_OK ||
+        metrics_create(route_names(), routes_n + 1, &e->metrics) != ST_OK)
+        return ST_UNAVAILABLE;
+    if (!hex_decode(str_from(app->conf.master_key), app->master_key, SEAL_KEY_LEN)) {
+        snprintf(error, size, "master_key is required: 64 hex digits that seal signing secrets");
+        return ST_INVALID_REQUEST;
+    }
+    struct uid_source *ids = uid_source_create();
+    if (!ids)
+        return ST_UNAVAILABLE;
+    e->instance = uid_make(ids, clock_wall_ms());
+    uid_source_destroy(&ids);
+    enum status st = channel_set_create(&app->conf, &e->channels);
+    if (st != ST_OK)
+        snprintf(error, size, "a payment channel could not be set up (sandbox_secret empty?)");
+    return st == ST_OK ? catalog_create(app->master_key, app->conf.production, e->log, &e->catalog)
+                       : st;
+}
+
+void app_fini(struct app *app)
+{
+    struct engine *e = &app->engine;
+    catalog_destroy(&e->catalog);
+    channel_set_destroy(&e->channels);
+    if (e->metrics)
+        metrics_destroy(&e->metrics);
+    if (e->log)
+        log_destroy(&e->log);
+    buf_fini(&app->openapi);
+    explicit_bzero(app->master_key, sizeof(app->master_key));
+    config_fini(&app->conf);
+}
+
+/* MariaDB may be starting beside us. */
+static enum status wait_for_sql(struct session *s)
+{
+    int64_t until_us = clock_mono_us() + STORE_WAIT_MS * 1000;
+    enum status st;
+    while ((st = sql_connect(s->sql)) != ST_OK && clock_mono_us() < until_us)
+        usleep(STORE_POLL_MS * 1000);
+    return st;
+}
+
+static enum status prepare_schema(struct app *app, char *error, size_t size)
+{
+    struct session *s = NULL;
+    enum status st = session_create(&app->engine, &s);
+    if (st == ST_OK)
+        st = wait_for_sql(s);
+    if (st != ST_OK) {
+        snprintf(error, size, "MariaDB at %s does not answer", app->conf.sql);
+        goto cleanup;
+    }
+    st = migrate_run(s->sql, app->conf.schema_dir, app->engine.log, NULL, error, size);
+    if (st == ST_OK) {
+        st = catalog_reload(app->engine.catalog, s->sql);
+        if (st != ST_OK)
+            snprintf(error, size, "the catalogue cannot be read: %s", sql_error(s->sql));
+    }
+cleanup:
+    session_destroy(&s);
+    return st;
+}
+
+static enum status start_threads(struct app *app)
+{
+    struct engine *e = &app->engine;
+    const struct config *c = &app->conf;
+    const struct {
+        struct jobs **pool;
+        unsigned threads;
+    } pools[] = {{&e->queries, (unsigned)c->query_threads},
+                 {&e->chores, CHORE_THREADS},
+                 {&e->payers, PAYER_THREADS},
+                 {&e->audits, 1}};
+    enum status st = committers_create(&e->sql, (unsigned)c->committers,
+                                       (unsigned)c->commit_group_max, (unsigned)c->commit_depth_max,
+                                       e->log, e->metrics, &e->committers);
+    for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]) && st == ST_OK; i++)
+        st = jobs_create(e, pools[i].threads, (unsigned)c->query_depth_max, pools[i].pool);
+    return st == ST_OK ? keeper_start(e, &app->health.stores, &app->keeper) : st;
+}
+
+static void fill_http(struct app *app)
+{
+    const struct config *c = &app->conf;
+    app->http = (struct http_conf){
+        .limits = {(uint32_t)c->request_line_max, (uint32_t)c->header_max, HEADERS_MAX},
+        .conns_max = (uint32_t)c->conns_max,
+        .conns_per_addr = (uint32_t)c->conns_per_address_max,
+        .pipeline_max = PIPELINE_MAX,
+        .output_max = (uint32_t)c->output_max,
+        .header_timeout_ms = (uint32_t)c->header_timeout_ms,
+        .body_timeout_ms = (uint32_t)c->body_timeout_ms,
+        .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
+        .write_timeout_ms = (uint32_t)c->write_timeout_ms,
+    };
+}
+
+/* The first socket may find the port; the others join it (SO_REUSEPORT). Workers share a Unix one. */
+static enum status start_worker(struct app *app, int shared, char *error, size_t size, int *fd)
+{
+    const char *address = app->workers == 0 ? app->conf.listen : app->address;
+    enum status st = ST_OK;
+    if (shared >= 0)
+        *fd = dup(shared);
+    else
+        st = http_listen_socket(address, fd, app->workers == 0 ? app->address : NULL,
+                                sizeof(app->address), error, size);
+    if (st != ST_OK)
+        return st;
+    const struct worker_conf conf = {&app->engine, &app->health, &app->http,
+                                     app->router,  app->census,  *fd};
+    st = worker_start(&conf, &app->worker[app->workers]);
+    if (st == ST_OK)
+        app->workers++;
+    return st;
+}
+
+static enum status start_workers(struct app *app, char *error, size_t size)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    long n = app->conf.workers > 0 ? (long)app->conf.workers : cores > 0 ? cores : 1;
+    bool on_unix = strncmp(app->conf.listen, "unix:", 5) == 0;
+    int fd = -1, shared = -1;
+    fill_http(app);
+    enum status st = router_create(routes, routes_n, &app->router);
+    if (st == ST_OK)
+        st = conn_census_create(&app->census);
+    for (long i = 0; i < n && i < WORKERS_MAX && st == ST_OK; i++) {
+        st = start_worker(app, shared, error, size, &fd);
+        if (on_unix && shared < 0)
+            shared = fd;
+    }
+    return st;
+}
+
+enum status app_start(struct app *app, char *error, size_t size)
+{
+    raise_descriptors(app->engine.log);
+    enum status st = read_openapi(app);
+    if (st != ST_OK) {
+        snprintf(error, size, "%s cannot be read", app->conf.openapi_file);
+        return st;
+    }
+    st = prepare_schema(app, error, size);
+    if (st != ST_OK)
+        return st;
+    snprintf(error, size, "out of memory, threads or descriptors");
+    st = start_threads(app);
+    return st == ST_OK ? start_workers(app, error, size) : st;
+}
+
+void app_stop(struct app *app, int64_t grace_ms)
+{
+    struct engine *e = &app->engine;
+    struct jobs **const pools[] = {&e->audits, &e->payers, &e->chores, &e->queries};
+    atomic_store(&app->health.draining, true);
+    for (unsigned i = 0; i < app->workers; i++)
+        worker_drain(app->worker[i], grace_ms);
+    for (unsigned i = 0; i < app->workers; i++)
+        worker_join(app->worker[i]);
+    keeper_stop(&app->keeper);
+    for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
+        if (*pools[i])
+            jobs_stop(*pools[i]);
+    if (e->committers)
+        committers_stop(e->committers, grace_ms);
+    for (unsigned i = 0; i < app->workers; i++)
+        worker_destroy(&app->worker[i]);
+    app->workers = 0;
+    for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
+        jobs_destroy(pools[i]);
+    committers_destroy(&e->committers);
+    conn_census_destroy(&app->census);
+    router_destroy(&app->router);
+}

@@ -1,0 +1,175 @@
+#include "flow/keeper.h"
+
+#include "flow/expire.h"
+#include "flow/outbox.h"
+#include "flow/refresh.h"
+
+#include <event2/event.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { CHORES = 3 };
+
+struct chore {
+    struct job job;
+    struct keeper *keeper;
+    struct event *timer;
+    bool busy;  /* loop's thread only */
+    bool again; /* set by the work: there is more to do at once */
+};
+
+struct keeper {
+    const struct engine *engine;
+    struct keeper_view *view;
+    struct event_base *base;
+    struct queue *replies;
+    struct event *on_reply;
+    struct chore chore[CHORES];
+    _Atomic bool stopping;
+    pthread_t thread;
+};
+
+static void watch_work(struct job *job, struct session *s)
+{
+    struct keeper *k = CONTAINER_OF(job, struct chore, job)->keeper;
+    bool open = false;
+    enum status sql = catalog_reload(k->engine->catalog, s->sql);
+    enum status gates = refresh_gates(s, &open);
+    atomic_store(&k->view->sql, sql == ST_OK);
+    atomic_store(&k->view->redis, gates == ST_OK);
+    atomic_store(&k->view->gates, gates == ST_OK && open);
+    metrics_gauge_set(k->engine->metrics, MG_READY, sql == ST_OK && gates == ST_OK && open);
+    metrics_add(s->metrics, M_SQL_ERRORS, sql != ST_OK);
+}
+
+static void expire_work(struct job *job, struct session *s)
+{
+    struct chore *c = CONTAINER_OF(job, struct chore, job);
+    c->again = false;
+    if (expire_sweep(s, &c->again) != ST_OK)
+        metrics_add(s->metrics, M_SQL_ERRORS, 1);
+}
+
+static void deliver_work(struct job *job, struct session *s)
+{
+    struct chore *c = CONTAINER_OF(job, struct chore, job);
+    unsigned waiting = 0;
+    if (outbox_sweep(s, &waiting) != ST_OK)
+        metrics_add(s->metrics, M_SQL_ERRORS, 1);
+    metrics_gauge_set(c->keeper->engine->metrics, MG_OUTBOX_DEPTH, waiting);
+    c->again = false;
+}
+
+static const struct {
+    void (*work)(struct job *job, struct session *s);
+    long every_ms;
+} plan[CHORES] = {{watch_work, REFRESH_MS}, {expire_work, 200}, {deliver_work, 300}};
+
+static void chore_start(struct chore *c)
+{
+    struct keeper *k = c->keeper;
+    if (c->busy || atomic_load(&k->stopping))
+        return;
+    c->busy = jobs_submit(k->engine->chores, &c->job) == ST_OK;
+}
+
+static void on_done(struct task *task)
+{
+    struct chore *c = CONTAINER_OF(task, struct chore, job.task);
+    c->busy = false;
+    if (c->again)
+        chore_start(c);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct chore *c = arg;
+    struct keeper *k = c->keeper;
+    chore_start(c);
+    bool busy = false;
+    for (int i = 0; i < CHORES; i++)
+        busy = busy || k->chore[i].busy;
+    if (atomic_load(&k->stopping) && !busy)
+        event_base_loopbreak(k->base);
+}
+
+static void on_replies(evutil_socket_t fd, short what, void *arg)
+{
+    struct keeper *k = arg;
+    struct task *t = queue_take(k->replies, CHORES), *next;
+    for (; t; t = next) {
+        next = t->next;
+        t->run(t);
+    }
+}
+
+static void *keeper_main(void *arg)
+{
+    struct keeper *k = arg;
+    event_base_dispatch(k->base);
+    return NULL;
+}
+
+static void keeper_free(struct keeper *k)
+{
+    for (int i = 0; i < CHORES; i++)
+        if (k->chore[i].timer)
+            event_free(k->chore[i].timer);
+    if (k->on_reply)
+        event_free(k->on_reply);
+    if (k->base)
+        event_base_free(k->base);
+    queue_destroy(&k->replies);
+    free(k);
+}
+
+static bool chore_init(struct keeper *k, int i)
+{
+    struct chore *c = &k->chore[i];
+    *c = (struct chore){.keeper = k,
+                        .job = {.work = plan[i].work, .done = on_done, .reply_to = k->replies}};
+    c->timer = event_new(k->base, -1, EV_PERSIST, on_timer, c);
+    const struct timeval every = {plan[i].every_ms / 1000, plan[i].every_ms % 1000 * 1000};
+    if (!c->timer || event_add(c->timer, &every) != 0)
+        return false;
+    chore_start(c);
+    return true;
+}
+
+enum status keeper_start(const struct engine *engine, struct keeper_view *view,
+                         struct keeper **out)
+{
+    struct keeper *k = calloc(1, sizeof(*k));
+    if (!k)
+        return ST_UNAVAILABLE;
+    k->engine = engine;
+    k->view = view;
+    if (queue_create(CHORES, &k->replies) != ST_OK) {
+        free(k);
+        return ST_UNAVAILABLE;
+    }
+    k->base = event_base_new();
+    bool ready = k->base != NULL;
+    if (ready)
+        k->on_reply = event_new(k->base, queue_fd(k->replies), EV_READ | EV_PERSIST, on_replies, k);
+    ready = ready && k->on_reply && event_add(k->on_reply, NULL) == 0;
+    for (int i = 0; i < CHORES && ready; i++)
+        ready = chore_init(k, i);
+    if (!ready || pthread_create(&k->thread, NULL, keeper_main, k) != 0) {
+        keeper_free(k);
+        return ST_UNAVAILABLE;
+    }
+    *out = k;
+    return ST_OK;
+}
+
+void keeper_stop(struct keeper **keeper)
+{
+    struct keeper *k = *keeper;
+    if (!k)
+        return;
+    atomic_store(&k->stopping, true);
+    pthread_join(k->thread, NULL);
+    keeper_free(k);
+    *keeper = NULL;
+}

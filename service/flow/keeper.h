@@ -1,0 +1,25 @@
+/* keeper.h - the housekeeper: one loop that decides when chores run, on the chore threads.
+ *
+ *   watch   every 100 ms   catalogue, gates, health
+ *   expire  every 200 ms   orders whose time to pay ran out; at once again after a full batch
+ *   deliver every 300 ms   movements that Redis was not told of yet
+ *
+ * A chore that is still under way is not started again.
+ */
+#pragma once
+
+#include "flow/engine.h"
+
+#include <stdatomic.h>
+
+struct keeper;
+
+/* How the stores looked at the last watch; shared with the API. */
+struct keeper_view {
+    _Atomic bool redis, sql, gates;
+};
+
+STATUS_MUSTCHECK enum status keeper_start(const struct engine *engine, struct keeper_view *view,
+                                          struct keeper **out);
+/* No further chore starts; waits for those under way. Before the chore threads stop. */
+void keeper_stop(struct keeper **k);
