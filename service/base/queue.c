@@ -88,7 +88,6 @@ static void fd_clear(struct queue *q)
 
 static void append(struct queue *q, struct task *task)
 {
-    assert(task->run);
     task->next = NULL;
     *q->tail = task;
     q->tail = &task->next;

@@ -18,7 +18,7 @@ typedef void (*task_fn)(struct task *task);
 
 struct task {
     struct task *next;
-    task_fn run; /* what the consumer calls; recovers its object from the embedded task */
+    task_fn run; /* what a loop calls; NULL where the consumer knows what its tasks are */
 };
 
 /* The object that embeds member `field` as its task (or any other member). */

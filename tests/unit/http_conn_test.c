@@ -149,8 +149,11 @@ static void body_deadline_answers(void **state)
     struct reply reply;
     client_reply(c, false, &reply);
     assert_int_equal(reply.status, 408);
-    client_send(c, "lo"); /* too late, but no reason for a reset */
     assert_closed(c);
+    for (int i = 0; i < 2; i++) { /* the rest comes too late, but is no reason for a reset */
+        assert_int_equal(send(c->fd, "l", 1, MSG_NOSIGNAL), 1);
+        settle(r);
+    }
     client_close(c);
     rig_close(r);
 }

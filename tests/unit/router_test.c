@@ -20,6 +20,8 @@ static const struct route routes[] = {
     {.method = HTTP_GET, .pattern = "/v1/sales/mine/old", .name = "sales.old"},
     {.method = HTTP_DELETE, .pattern = "/v1/sales/{sale}/queue", .name = "queue.leave"},
     {.method = HTTP_PUT, .pattern = "/t/{a}/{b}/{c}", .name = "three"},
+    {.method = HTTP_GET, .pattern = "/c/w/{x}/b", .name = "deep"},
+    {.method = HTTP_GET, .pattern = "/c/{p}/{q}", .name = "pair"},
     {.method = HTTP_HEAD, .pattern = "/h", .name = "head"},
     {.method = HTTP_GET, .pattern = "/h", .name = "get"},
 };
@@ -71,6 +73,8 @@ static const struct row rows[] = {
     {HTTP_POST, "/v1/sales/mine", ST_OK, "sales.mine", {0}},
     {HTTP_GET, "/v1/sales/mine", ST_OK, "sales.get", {"mine"}},
     {HTTP_DELETE, "/v1/sales/mine/queue", ST_OK, "queue.leave", {"mine"}},
+    {HTTP_GET, "/c/w/1/b", ST_OK, "deep", {"1"}},
+    {HTTP_GET, "/c/w/1", ST_OK, "pair", {"w", "1"}},
     {HTTP_HEAD, "/h", ST_OK, "head", {0}},
     {HTTP_GET, "/h", ST_OK, "get", {0}},
     /* nothing is folded */
