@@ -311,6 +311,7 @@ static void says_no_continue_without_need(void **state)
     char text[256];
     snprintf(text, sizeof(text), "%sh", expecting); /* the body has begun */
     client_send(c, text);
+    settle(r);
     assert_int_equal(client_ask(c, "ello")->status, 200);
     client_send(c, "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n"); /* no body */
     client_reply(c, false, &reply);
