@@ -80,9 +80,12 @@ void api_job_submit(struct api_job *job, struct jobs *pool)
     job->job.work = on_work;
     job->job.done = on_done;
     job->job.reply_to = job->api->replies;
-    job->st = jobs_submit(pool, &job->job);
-    if (job->st != ST_OK)
-        api_job_answer(job);
+    /* Once submitted, the job is the thread's. */
+    enum status st = jobs_submit(pool, &job->job);
+    if (st == ST_OK)
+        return;
+    job->st = st;
+    api_job_answer(job);
 }
 
 enum status idempotency_header(struct api *api, struct exchange *x, struct str *key)

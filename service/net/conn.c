@@ -1,7 +1,5 @@
 #include "net/http_priv.h"
 
-#include "base/clock.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -175,7 +173,7 @@ static void conn_ready(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
     assert(c->magic == CONN_MAGIC);
-    c->server->now_us = clock_mono_us();
+    server_wake(c->server);
     if (what & EV_WRITE)
         conn_touch(c);
     if (what & EV_READ)
@@ -203,6 +201,27 @@ static void conn_owe(struct conn *c, size_t gone)
     deadline_set(c->server, &c->out_due, DL_WRITE);
 }
 
+struct buf *conn_out(struct conn *c)
+{
+    struct http_server *s = c->server;
+    if (!c->out.data && s->spare_count > 0)
+        c->out = s->spares[--s->spare_count];
+    return &c->out;
+}
+
+/* Lending the memory of small answers on is cheaper than malloc's lists are. */
+static void out_return(struct conn *c)
+{
+    struct http_server *s = c->server;
+    if (c->out.cap > SPARE_BYTES_MAX || s->spare_count == SPARES_MAX) {
+        buf_fini(&c->out);
+        return;
+    }
+    buf_reset(&c->out);
+    s->spares[s->spare_count++] = c->out;
+    buf_init(&c->out, c->out.max);
+}
+
 static bool conn_send(struct conn *c)
 {
     ssize_t n = send(c->fd, c->out.data + c->sent, conn_unsent(c), MSG_NOSIGNAL);
@@ -213,7 +232,7 @@ static bool conn_send(struct conn *c)
     }
     c->sent += (size_t)n;
     if (conn_unsent(c) == 0) {
-        buf_fini(&c->out);
+        out_return(c);
         c->sent = c->owed = 0;
         deadline_clear(c->server, &c->out_due);
         if (c->in_due.kind == DL_IDLE)

@@ -108,13 +108,14 @@ static struct exchange *dequeue(struct conn *c)
 /* Where the next bytes of x belong: it is its turn, or they wait. */
 static struct buf *out_of(struct exchange *x)
 {
-    return x->conn->first == x ? &x->conn->out : &x->out;
+    return x->conn->first == x ? conn_out(x->conn) : &x->out;
 }
 
 static void move_waiting(struct conn *c, struct exchange *x)
 {
     c->waiting -= x->out.len;
-    buf_append(&c->out, x->out.data, x->out.len);
+    if (x->out.len > 0)
+        buf_append(conn_out(c), x->out.data, x->out.len);
     c->broken |= c->out.overflow;
     buf_fini(&x->out);
 }
@@ -135,7 +136,7 @@ void conn_continue(struct conn *c)
     if (!c->continue_due || c->first)
         return;
     c->continue_due = false;
-    BUF_LIT(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+    BUF_LIT(conn_out(c), "HTTP/1.1 100 Continue\r\n\r\n");
     conn_touch(c);
 }
 

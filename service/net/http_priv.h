@@ -27,6 +27,8 @@ enum {
     ID_COUNTER_LEN = 8,
     DATE_LINE_LEN = 37, /* "Date: Wed, 11 Nov 2026 00:00:00 GMT\r\n" */
     EXCHANGES_PER_SLAB = 16,
+    SPARES_MAX = 256,       /* output buffers kept for the next answers, */
+    SPARE_BYTES_MAX = 4096, /* and the largest such */
     CONN_MAGIC = 0x5350636e,
     SERVER_MAGIC = 0x53507376,
 };
@@ -120,11 +122,14 @@ struct http_server {
     struct exchange *orphans; /* streams whose on_close is due */
     struct slab *slabs;
     struct exchange *current; /* in on_request or on_refusal now */
+    struct buf spares[SPARES_MAX];
+    unsigned spare_count;
 
     struct event *tick;
     struct deadline_list due[DL_COUNT];
     uint32_t timeout[DL_COUNT]; /* ticks */
-    int64_t now_us;             /* as of this wake */
+    int64_t now_us;             /* as of this turn of the loop */
+    bool now_read;              /* now_us is of this turn */
     int64_t date_s;
     char date_line[DATE_LINE_LEN + 1];
     char id_prefix[ID_PREFIX_LEN];
@@ -140,6 +145,9 @@ bool census_enter(struct conn_census *c, const uint64_t *addr, uint32_t conns_ma
 void census_leave(struct conn_census *c, const uint64_t *addr);
 /* Key of an IPv4 address or an IPv6 /64; false for other families. */
 bool census_key(const struct sockaddr *sa, uint64_t *key);
+
+/* http_server.c: reads the clock once in a turn of the loop. */
+void server_wake(struct http_server *s);
 
 /* deadline.c */
 void deadlines_init(struct http_server *s);
@@ -157,6 +165,8 @@ void listeners_close(struct http_server *s);
 /* Takes fd, which it closes when a cap is reached. */
 void conn_open(struct http_server *s, int fd, const struct sockaddr *peer);
 void conn_free(struct conn *c);
+/* Where answers to c are written; its memory is lent by the server until all is sent. */
+struct buf *conn_out(struct conn *c);
 /* Puts c on the list for the next flush. */
 void conn_touch(struct conn *c);
 /* Has the next flush drop c. */

@@ -21,10 +21,18 @@ static void date_refresh(struct http_server *s)
     memcpy(s->date_line + 35, "\r\n", 3);
 }
 
+void server_wake(struct http_server *s)
+{
+    if (s->now_read)
+        return;
+    s->now_us = clock_mono_us();
+    s->now_read = true;
+}
+
 static void tick(evutil_socket_t fd, short what, void *arg)
 {
     struct http_server *s = arg;
-    s->now_us = clock_mono_us();
+    server_wake(s);
     date_refresh(s);
     listeners_resume(s);
     deadlines_sweep(s);
@@ -97,6 +105,8 @@ void http_server_destroy(struct http_server **server)
     if (s->spare_fd >= 0)
         close(s->spare_fd);
     exchange_slabs_free(s);
+    while (s->spare_count > 0)
+        buf_fini(&s->spares[--s->spare_count]);
     free(s);
     *server = NULL;
 }
@@ -134,4 +144,5 @@ void http_server_flush(struct http_server *s)
         }
         streams_close(s);
     } while (!TAILQ_EMPTY(&s->touched));
+    s->now_read = false;
 }

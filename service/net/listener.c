@@ -57,7 +57,7 @@ static bool accept_failed(struct http_server *s, int listening)
 static void listener_ready(evutil_socket_t listening, short what, void *arg)
 {
     struct http_server *s = ((struct listener *)arg)->server;
-    s->now_us = clock_mono_us();
+    server_wake(s);
     for (int i = 0; i < ACCEPTS_PER_WAKE; i++) {
         struct sockaddr_storage peer;
         socklen_t len = sizeof(peer);
