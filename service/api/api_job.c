@@ -1,6 +1,7 @@
 #include "api/api_job.h"
 
 #include "api/problem.h"
+#include "api/sale_body.h"
 
 #include <stdlib.h>
 
@@ -86,6 +87,19 @@ void api_job_submit(struct api_job *job, struct jobs *pool)
         return;
     job->st = st;
     api_job_answer(job);
+}
+
+enum status no_fields(struct api *api, struct exchange *x)
+{
+    static const char *const none[] = {NULL};
+    struct body_error e;
+    json_t *root = body_parse(x->body, true, &e);
+    bool fits = root && body_only(root, "", none, &e);
+    json_decref(root);
+    if (fits)
+        return ST_OK;
+    problem_param(api, x, e.param, e.why);
+    return ST_INVALID_REQUEST;
 }
 
 enum status idempotency_header(struct api *api, struct exchange *x, struct str *key)

@@ -54,6 +54,8 @@ void api_job_answer(struct api_job *job);
 /* Reads Idempotency-Key into job->key, with the fingerprint of path and body. False: answered 400 and
  * the job is gone. */
 bool api_job_key(struct api_job *job, const char *route);
+/* For actions without fields: a body may be absent or `{}`. ST_OK, or the problem is answered. */
+STATUS_MUSTCHECK enum status no_fields(struct api *api, struct exchange *x);
 /* Checks the header alone. ST_OK (*key.p NULL when absent), or the problem is answered. */
 STATUS_MUSTCHECK enum status idempotency_header(struct api *api, struct exchange *x,
                                                 struct str *key);

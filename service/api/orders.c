@@ -339,8 +339,12 @@ void orders_cancel(void *ctx, struct exchange *x)
 {
     struct api *api = ctx;
     struct api_job *job = order_job(api, x, cancel_work);
-    if (job)
+    if (!job)
+        return;
+    if (no_fields(api, x) == ST_OK)
         api_job_submit(job, api->engine->queries);
+    else
+        api_job_drop(job);
 }
 
 static void list_work(struct api_job *job, struct session *s)

@@ -16,6 +16,40 @@
 
 /* --- reading ----------------------------------------------------------------------------------- */
 
+/* Newest first. Shoppers and nobody see what is published; a storefront its own; an operator all. */
+static bool listed(const struct sale *sale, const struct caller *c)
+{
+    if (c->role == ROLE_STOREFRONT || c->role == ROLE_SHOPPER)
+        return sale->storefront == c->storefront && sale_visible(sale, c);
+    return sale_visible(sale, c);
+}
+
+static bool etag_known(const struct exchange *x, const char *etag)
+{
+    struct str known = x->head->header[HH_IF_NONE_MATCH];
+    return known.p && (str_equal(known, STR("*")) || http_list_has(known, etag));
+}
+
+/* Public pages may be kept for a second by anybody; others by nobody. */
+static void page_answer(struct api *api, struct exchange *x, struct str body, const char *etag,
+                        bool is_public)
+{
+    bool same = etag_known(x, etag);
+    buf_reset(&api->headers);
+    if (is_public)
+        BUF_LIT(&api->headers, "Cache-Control: public, max-age=1\r\nETag: ");
+    else
+        BUF_LIT(&api->headers, "Cache-Control: private, no-store\r\nETag: ");
+    buf_add(&api->headers, str_from(etag));
+    BUF_LIT(&api->headers, "\r\n");
+    const struct answer a = {.status = same ? 304 : 200,
+                             .content_type = same ? NULL : "application/json",
+                             .headers = {api->headers.data, api->headers.len},
+                             .body = same ? (struct str){0} : body,
+                             .st = ST_OK};
+    exchange_answer(x, &a);
+}
+
 void sales_get(void *ctx, struct exchange *x)
 {
     struct api *api = ctx;
@@ -28,57 +62,60 @@ void sales_get(void *ctx, struct exchange *x)
     enum status st = snap ? ST_SALE_NOT_FOUND : ST_UNAVAILABLE;
     if (sale && sale_visible(sale, &caller))
         st = sale_pages_get(api->pages, snap, sale, clock_wall_ms(), &page);
-    if (st != ST_OK) {
-        problem_status(api, x, st, NULL);
-        return;
-    }
-    struct str known = x->head->header[HH_IF_NONE_MATCH];
-    bool same = known.p && (str_equal(known, STR("*")) || http_list_has(known, page.etag));
-    buf_reset(&api->headers);
-    if (sale->state == SALE_DRAFT)
-        BUF_LIT(&api->headers, "Cache-Control: private, no-store\r\n");
+    if (st == ST_OK)
+        page_answer(api, x, page.body, page.etag, sale->state != SALE_DRAFT);
     else
-        BUF_LIT(&api->headers, "Cache-Control: public, max-age=1\r\n");
-    BUF_LIT(&api->headers, "ETag: ");
-    buf_add(&api->headers, str_from(page.etag));
-    BUF_LIT(&api->headers, "\r\n");
-    const struct answer a = {.status = same ? 304 : 200,
-                             .content_type = same ? NULL : "application/json",
-                             .headers = {api->headers.data, api->headers.len},
-                             .body = same ? (struct str){0} : page.body,
-                             .st = ST_OK};
-    exchange_answer(x, &a);
+        problem_status(api, x, st, NULL);
 }
 
-/* Newest first. Shoppers and nobody see what is published; a storefront its own; an operator all. */
-static bool listed(const struct sale *sale, const struct caller *c)
-{
-    if (c->role == ROLE_STOREFRONT || c->role == ROLE_SHOPPER)
-        return sale->storefront == c->storefront && sale_visible(sale, c);
-    return sale_visible(sale, c);
-}
-
-static void render_list(struct buf *b, const struct snapshot *snap, const struct caller *caller,
-                        unsigned from, unsigned limit)
+/* Fills api->scratch and the list's tag, made of its sales' tags. */
+static enum status build_list(struct api *api, const struct snapshot *snap,
+                              const struct caller *caller, unsigned from, unsigned limit,
+                              char etag[24])
 {
     int64_t now = clock_wall_ms();
     unsigned n = 0;
     bool more = false;
+    uint64_t h = 14695981039346656037u;
+    struct buf *b = &api->scratch;
     buf_reset(b);
     BUF_LIT(b, "{\"object\":\"list\",\"data\":[");
-    for (unsigned i = from; i > 0; i--) {
+    for (unsigned i = from; i > 0 && !more; i--) {
         const struct sale *sale = snapshot_sale_at(snap, i - 1);
+        struct sale_page page;
         if (!listed(sale, caller))
             continue;
-        if (n == limit) {
-            more = true;
+        more = n == limit;
+        if (more)
             break;
-        }
+        enum status st = sale_pages_get(api->pages, snap, sale, now, &page);
+        if (st != ST_OK)
+            return st;
         if (n++ > 0)
             buf_char(b, ',');
-        render_sale(b, sale, now, NULL);
+        buf_add(b, page.body);
+        for (const char *p = page.etag; *p; p++)
+            h = (h ^ (uint8_t)*p) * 1099511628211u;
     }
     buf_printf(b, "],\"has_more\":%s}", more ? "true" : "false");
+    snprintf(etag, 24, "W/\"%016llx\"", (unsigned long long)(h + more));
+    return b->overflow ? ST_OVERLOADED : ST_OK;
+}
+
+/* Where the page begins: sales are walked from the newest down to the first, so this is one past it. */
+static enum status list_start(const struct snapshot *snap, const struct caller *caller,
+                              const char *after_id, unsigned *from)
+{
+    *from = snapshot_sales(snap);
+    if (after_id[0] == '\0')
+        return ST_OK;
+    const struct sale *after = snapshot_sale(snap, str_from(after_id));
+    if (!after || !sale_visible(after, caller))
+        return ST_SALE_NOT_FOUND;
+    while (snapshot_sale_at(snap, *from - 1) != after)
+        --*from;
+    --*from;
+    return ST_OK;
 }
 
 void sales_list(void *ctx, struct exchange *x)
@@ -86,6 +123,8 @@ void sales_list(void *ctx, struct exchange *x)
     struct api *api = ctx;
     struct caller caller;
     struct page page;
+    char etag[24];
+    unsigned from = 0;
     if (caller_resolve(api, x, AUTH_PUBLIC, &caller) != ST_OK || page_read(api, x, &page) != ST_OK)
         return;
     const struct snapshot *snap = catalog_read(&api->reader);
@@ -93,25 +132,16 @@ void sales_list(void *ctx, struct exchange *x)
         problem_status(api, x, ST_UNAVAILABLE, NULL);
         return;
     }
-    unsigned from = snapshot_sales(snap);
-    if (page.after[0] != '\0') {
-        const struct sale *after = snapshot_sale(snap, str_from(page.after));
-        if (!after || !sale_visible(after, &caller)) {
-            problem_param(api, x, "starting_after", "There is no such sale.");
-            return;
-        }
-        for (from = 0; snapshot_sale_at(snap, from) != after;)
-            from++;
-    }
-    render_list(&api->scratch, snap, &caller, from, page.limit);
-    if (api->scratch.overflow) {
-        problem_status(api, x, ST_OVERLOADED, "Ask for fewer sales at once.");
+    if (list_start(snap, &caller, page.after, &from) != ST_OK) {
+        problem_param(api, x, "starting_after", "There is no such sale.");
         return;
     }
-    json_answer(api, x, 200,
-                caller.role == ROLE_NOBODY ? STR("Cache-Control: public, max-age=1\r\n")
-                                           : STR("Cache-Control: no-store\r\n"),
-                (struct str){api->scratch.data, api->scratch.len});
+    enum status st = build_list(api, snap, &caller, from, page.limit, etag);
+    if (st == ST_OK)
+        page_answer(api, x, (struct str){api->scratch.data, api->scratch.len}, etag,
+                    caller.role == ROLE_NOBODY);
+    else
+        problem_status(api, x, st, "Ask for fewer sales at once.");
 }
 
 /* --- create ------------------------------------------------------------------------------------ */
@@ -227,6 +257,10 @@ static void move(struct api *api, struct exchange *x, enum sale_event event)
     struct api_job *job = sale_job(api, x, move_work);
     if (!job)
         return;
+    if (no_fields(api, x) != ST_OK) {
+        api_job_drop(job);
+        return;
+    }
     job->number = event;
     api_job_submit(job, api->engine->queries);
 }

@@ -5,6 +5,7 @@
 #include "api/handlers.h"
 #include "api/problem.h"
 #include "api/sale_body.h"
+#include "base/clock.h"
 
 #include <stdio.h>
 
@@ -46,9 +47,12 @@ static enum status find_item(struct api_job *job, struct session *s, const struc
     *item = sale_item(*sale, str_from(job->sku));
     if (!*item)
         return ST_ITEM_NOT_FOUND;
-    job->detail = "Units are added and taken back while a sale is published.";
-    return (*sale)->state == SALE_PUBLISHED || (*sale)->state == SALE_PAUSED ? ST_OK
-                                                                             : ST_INVALID_STATE;
+    enum sale_phase phase =
+        sale_phase((*sale)->state, (*sale)->starts_ms, (*sale)->ends_ms, clock_wall_ms());
+    if (phase == PHASE_ENDED)
+        return ST_SALE_ENDED;
+    job->detail = "Units are added and taken back once a sale is published.";
+    return phase == PHASE_DRAFT ? ST_INVALID_STATE : ST_OK;
 }
 
 static void stock_work(struct api_job *job, struct session *s)

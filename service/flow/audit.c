@@ -181,7 +181,7 @@ static enum status read_gates(struct session *s, struct counts *k)
     struct gate_view view = {.units = calloc(sale->items, sizeof(*view.units))};
     int64_t *held = calloc(sale->items, sizeof(*held));
     enum status st = view.units && held ? ST_OK : ST_UNAVAILABLE;
-    for (unsigned i = 0; i < sale->shards && st == ST_OK && sale->state != SALE_DRAFT; i++) {
+    for (unsigned i = 0; i < sale->shards && st == ST_OK && sale->allocated; i++) {
         st = gate_peek(s, sale, i, &view);
         if (st == ST_OK)
             st = gate_held(s, sale, i, held);

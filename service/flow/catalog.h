@@ -43,7 +43,8 @@ struct sale {
     int64_t starts_ms, ends_ms, created_ms;
     uint32_t pay_within_s;
     unsigned shards, items;
-    struct sale_shard *shard; /* [shards]; epoch 0 while a draft */
+    bool allocated;           /* it was published once: shards and stock exist */
+    struct sale_shard *shard; /* [shards] */
     struct sale_item *item;   /* [items], in order of creation */
 };
 

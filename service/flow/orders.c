@@ -88,7 +88,7 @@ static enum status find_queued(struct session *s, const struct uid *id,
         return st;
     const struct sale *sale = snapshot_sale_by_no(snap, uid_sale_no(id));
     unsigned shard = uid_shard(id);
-    if (!sale || shard >= sale->shards || sale->state == SALE_DRAFT ||
+    if (!sale || shard >= sale->shards || !sale->allocated ||
         (scope->storefront != 0 && scope->storefront != sale->storefront))
         return ST_ORDER_NOT_FOUND;
     struct gate_found found;

@@ -80,7 +80,7 @@ enum status recover_shard(struct session *s, uint32_t sale_no, unsigned shard, b
     if (st != ST_OK)
         return st;
     const struct sale *sale = snapshot_sale_by_no(snap, sale_no);
-    if (!sale || sale->state == SALE_DRAFT || shard >= sale->shards)
+    if (!sale || !sale->allocated || shard >= sale->shards)
         return ST_SALE_NOT_FOUND;
     bool in_order = false;
     st = gate_in_order(s, sale, shard, &id, &in_order);

@@ -12,7 +12,7 @@ enum { EARLY_MS = 60 * 1000, LATE_MS = 3600 * 1000 };
 
 static bool wanted(const struct sale *sale, int64_t now)
 {
-    return sale->state != SALE_DRAFT && now >= sale->starts_ms - EARLY_MS &&
+    return sale->allocated && now >= sale->starts_ms - EARLY_MS &&
            now < sale->ends_ms + LATE_MS;
 }
 

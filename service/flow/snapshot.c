@@ -148,6 +148,7 @@ static bool on_shard(void *arg, const struct sql_val *c, unsigned n)
     if (!v || (unsigned)c[1].i >= v->shards)
         return true;
     struct sale_shard *shard = &v->shard[c[1].i];
+    v->allocated = true;
     shard->epoch = c[2].i;
     shard->ready = c[3].i != 0;
     copy_id(shard->loaded_in.run_id, c[4].s);

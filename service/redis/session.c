@@ -2,9 +2,11 @@
 
 #include "base/buf.h"
 
+#include <errno.h>
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 enum { FUNCTIONS_MAX = 256 * 1024 };
@@ -67,8 +69,18 @@ static enum status greet(struct redis_session *s)
     return st == ST_OK && s->identity.master ? ST_OK : ST_UNAVAILABLE;
 }
 
+/* Whether Redis closed the connection while it was idle; noticed before a command is sent on it. */
+static bool went_away(const redisContext *c)
+{
+    char byte;
+    ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
 static enum status session_connect(struct redis_session *s)
 {
+    if (s->c && went_away(s->c))
+        session_close(s);
     if (s->c)
         return ST_OK;
     const char *path;
