@@ -2,6 +2,7 @@
 
 #include "api/routes.h"
 #include "base/clock.h"
+#include "flow/sweep.h"
 #include "pay/channel.h"
 #include "sql/migrate.h"
 
@@ -214,6 +215,15 @@ enum status app_start(struct app *app, char *error, size_t size)
     return st == ST_OK ? start_workers(app, error, size) : st;
 }
 
+/* Nothing of ours is under way any more, so nobody needs to wait for the lease to lapse. */
+static void leave(struct app *app)
+{
+    struct session *s = NULL;
+    if (session_create(&app->engine, &s) == ST_OK)
+        sweep_leave(s);
+    session_destroy(&s);
+}
+
 void app_stop(struct app *app, int64_t grace_ms)
 {
     struct engine *e = &app->engine;
@@ -223,7 +233,10 @@ void app_stop(struct app *app, int64_t grace_ms)
         worker_drain(app->worker[i], grace_ms);
     for (unsigned i = 0; i < app->workers; i++)
         worker_join(app->worker[i]);
-    keeper_stop(&app->keeper);
+    if (app->keeper) {
+        keeper_stop(&app->keeper);
+        leave(app);
+    }
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
         if (*pools[i])
             jobs_stop(*pools[i]);

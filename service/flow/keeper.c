@@ -3,12 +3,13 @@
 #include "flow/expire.h"
 #include "flow/outbox.h"
 #include "flow/refresh.h"
+#include "flow/sweep.h"
 
 #include <event2/event.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { CHORES = 3 };
+enum { CHORES = 4 };
 
 struct chore {
     struct job job;
@@ -60,10 +61,16 @@ static void deliver_work(struct job *job, struct session *s)
     c->again = false;
 }
 
+static void sweep_work(struct job *job, struct session *s)
+{
+    if (sweep_logs(s) != ST_OK)
+        metrics_add(s->metrics, M_SQL_ERRORS, 1);
+}
+
 static const struct {
     void (*work)(struct job *job, struct session *s);
     long every_ms;
-} plan[CHORES] = {{watch_work, REFRESH_MS}, {expire_work, 200}, {deliver_work, 300}};
+} plan[CHORES] = {{watch_work, REFRESH_MS}, {expire_work, 200}, {deliver_work, 300}, {sweep_work, SWEEP_MS}};
 
 static void chore_start(struct chore *c)
 {

@@ -3,6 +3,7 @@
  *   watch   every 100 ms   catalogue, gates, health
  *   expire  every 200 ms   orders whose time to pay ran out; at once again after a full batch
  *   deliver every 300 ms   movements that Redis was not told of yet
+ *   sweep   every second   this instance's lease; logs of instances that are gone
  *
  * A chore that is still under way is not started again.
  */

@@ -18,6 +18,7 @@ static enum status shard_init(struct live_shard *s, uint32_t sale_no, unsigned s
     s->index = (*next_index)++;
     s->filter_bits = live_filter_bits(units);
     atomic_init(&s->wins, -1);
+    pthread_mutex_init(&s->rebuild, NULL);
     s->filter = calloc(s->filter_bits / 64, sizeof(*s->filter));
     return s->filter ? ST_OK : ST_UNAVAILABLE;
 }
@@ -56,8 +57,11 @@ void live_sale_destroy(struct live_sale **sale)
     struct live_sale *s = *sale;
     if (!s)
         return;
-    for (unsigned i = 0; s->shard && i < s->shards; i++)
+    for (unsigned i = 0; s->shard && i < s->shards; i++) {
+        if (s->shard[i].filter)
+            pthread_mutex_destroy(&s->shard[i].rebuild);
         free((void *)s->shard[i].filter);
+    }
     for (unsigned i = 0; s->item && i < s->items; i++)
         free(s->item[i]);
     free(s->shard);

@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "base/str.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,9 +24,11 @@ struct live_shard {
     uint32_t sale_no;
     unsigned shard;
     unsigned index;              /* place in workers' arrays; unique in the process */
-    _Atomic bool recovering;     /* a rebuild is queued or runs */
+    pthread_mutex_t rebuild;     /* one recovery of this shard at a time in this process */
+    _Atomic bool recovering;     /* a recovery is queued */
     _Atomic bool suspect;        /* the next recovery must rebuild even if epochs agree */
     _Atomic bool filter_current; /* filter held everything at the last refresh */
+    _Atomic int64_t log;         /* entries in the intent log at the last refresh */
     _Atomic int64_t wins;        /* #wins of Redis that the filter includes; -1: none */
     uint32_t filter_bits;        /* power of two */
     _Atomic uint64_t *filter;    /* bit = shopper's hash % filter_bits; bits are only ever set */

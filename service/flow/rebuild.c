@@ -17,7 +17,7 @@ struct rebuild {
     const struct redis_identity *redis;
     int64_t seen, opened; /* epochs in MariaDB before */
     int64_t epoch;        /* the new one */
-    bool found;
+    bool found, ready;
     /* One page of holds on its way to Redis. */
     unsigned holds;
     struct uid last;
@@ -35,6 +35,7 @@ static bool on_shard(void *arg, const struct sql_val *c, unsigned n)
     struct rebuild *r = arg;
     r->seen = c[0].i;
     r->opened = c[1].i;
+    r->ready = c[2].i != 0;
     return r->found = true;
 }
 
@@ -63,10 +64,14 @@ static enum status bump(struct rebuild *r)
     struct sql *sql = r->s->sql;
     const struct sql_val place[] = {SQL_INT(r->sale->no), SQL_INT(r->shard)};
     int64_t in_redis = 0;
-    enum status st = sql_run(sql, "SELECT epoch, opened FROM shards WHERE sale = ? AND shard = ?",
+    enum status st = sql_run(sql, "SELECT epoch, opened, ready FROM shards WHERE sale = ? AND shard = ?",
                              place, 2, on_shard, r, NULL);
     if (st == ST_OK && !r->found)
         st = ST_INTERNAL;
+    /* Somebody else moved it on since it was found to need this. */
+    const struct sale_shard *at = &r->sale->shard[r->shard];
+    if (st == ST_OK && (r->seen != at->epoch || r->ready != at->ready))
+        st = ST_BUSY;
     if (st == ST_OK)
         st = redis_epoch(r, &in_redis);
     if (st != ST_OK)
@@ -77,15 +82,15 @@ static enum status bump(struct rebuild *r)
     const struct sql_val lease[] = {SQL_INT(r->epoch),     SQL_BYTES(me->b, UID_LEN),
                                     SQL_INT(LEASE_MS),     SQL_INT(r->sale->no),
                                     SQL_INT(r->shard),     SQL_INT(r->seen),
-                                    SQL_BYTES(me->b, UID_LEN)};
+                                    SQL_INT(r->ready),     SQL_BYTES(me->b, UID_LEN)};
     const struct sql_val stock[] = {SQL_INT(r->epoch), SQL_INT(r->shard), SQL_INT(r->sale->no)};
     st = sql_begin(sql);
     if (st == ST_OK)
         st = sql_run(sql,
                      "UPDATE shards SET epoch = ?, ready = 0, owner = ?, until_ms = " NOW_MS
-                     " + ? WHERE sale = ? AND shard = ? AND epoch = ? AND (until_ms < " NOW_MS
+                     " + ? WHERE sale = ? AND shard = ? AND epoch = ? AND ready = ? AND (until_ms < " NOW_MS
                      " OR owner = ?)",
-                     lease, 7, NULL, NULL, &taken);
+                     lease, 8, NULL, NULL, &taken);
     if (st == ST_OK && taken == 0)
         st = ST_BUSY;
     if (st == ST_OK)

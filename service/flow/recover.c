@@ -68,29 +68,49 @@ static enum status gate_in_order(struct session *s, const struct sale *sale, uns
     return st;
 }
 
-enum status recover_shard(struct session *s, uint32_t sale_no, unsigned shard, bool force)
+/* Under the shard's lock. */
+static enum status recover_locked(struct session *s, const struct sale *sale, unsigned shard,
+                                  const struct redis_identity *id, bool force)
 {
-    struct redis_identity id;
+    bool in_order = false;
+    enum status st = gate_in_order(s, sale, shard, id, &in_order);
+    if (st != ST_OK || (in_order && !force))
+        return st;
+    st = rebuild_shard(s, sale, shard, id);
+    LOG(s->engine->log, st == ST_OK ? LOG_INFO : LOG_WARN, "shard_rebuilt",
+        LF_STR("sale", sale->id), LF_INT("shard", shard), LF_Z("status", status_info(st)->name));
+    return st == ST_OK ? catalog_reload(s->engine->catalog, s->sql) : st;
+}
+
+/* Newest catalogue and the shard's sale in it. */
+static enum status find_sale(struct session *s, uint32_t sale_no, unsigned shard,
+                             const struct sale **sale)
+{
     const struct snapshot *snap;
-    enum status st = redis_fit(s, &id);
-    if (st == ST_OK)
-        st = catalog_reload(s->engine->catalog, s->sql);
+    enum status st = catalog_reload(s->engine->catalog, s->sql);
     if (st == ST_OK)
         st = session_catalog(s, &snap);
     if (st != ST_OK)
         return st;
-    const struct sale *sale = snapshot_sale_by_no(snap, sale_no);
-    if (!sale || !sale->allocated || shard >= sale->shards)
-        return ST_SALE_NOT_FOUND;
-    bool in_order = false;
-    st = gate_in_order(s, sale, shard, &id, &in_order);
-    if (st != ST_OK || (in_order && !force))
-        return st;
-    st = rebuild_shard(s, sale, shard, &id);
-    LOG(s->engine->log, st == ST_OK ? LOG_INFO : LOG_WARN, "shard_rebuilt",
-        LF_STR("sale", sale->id), LF_INT("shard", shard), LF_Z("status", status_info(st)->name));
+    *sale = snapshot_sale_by_no(snap, sale_no);
+    return *sale && (*sale)->allocated && shard < (*sale)->shards ? ST_OK : ST_SALE_NOT_FOUND;
+}
+
+enum status recover_shard(struct session *s, uint32_t sale_no, unsigned shard, bool force)
+{
+    struct redis_identity id;
+    const struct sale *sale;
+    enum status st = redis_fit(s, &id);
     if (st == ST_OK)
-        st = catalog_reload(s->engine->catalog, s->sql);
+        st = find_sale(s, sale_no, shard, &sale);
+    if (st != ST_OK)
+        return st;
+    struct live_shard *live = sale->shard[shard].live;
+    pthread_mutex_lock(&live->rebuild);
+    st = find_sale(s, sale_no, shard, &sale); /* whoever had the lock may have done it */
+    if (st == ST_OK)
+        st = recover_locked(s, sale, shard, &id, force);
+    pthread_mutex_unlock(&live->rebuild);
     return st;
 }
 

@@ -62,6 +62,7 @@ static enum status refresh_shard(struct session *s, const struct sale *sale, uns
         current = true;
     }
     atomic_store(&live->filter_current, current);
+    atomic_store(&live->log, view->log);
     note_items(sale, shard, view, current);
     return ST_OK;
 }

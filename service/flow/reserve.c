@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "flow/gate.h"
 #include "flow/recover.h"
+#include "flow/stock.h"
 #include "redis/link.h"
 
 #include <assert.h>
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOG_ID_MAX = 40, ACKS_MAX = 256, ACK_TICK_MS = 100, FREE_MAX = 4096 };
+enum { LOG_ID_MAX = 40, ACKS_MAX = 256, ACK_TICK_MS = 100, FREE_MAX = 4096, DRAWS_MAX = 8 };
 
 /* One shard as this worker sees it. */
 struct lane {
@@ -20,6 +21,8 @@ struct lane {
     struct purchase *first, **last; /* waiting */
     unsigned waiting;
     bool in_flight;
+    bool drawing;                       /* units are on their way from another shard */
+    struct purchase *parked, **parked_last; /* waiting for them */
     struct lane *next_dirty; /* in r->dirty */
     bool dirty;
     unsigned acks;
@@ -140,6 +143,7 @@ static struct lane *lane_of(struct reserve *r, struct live_shard *live)
         lane->r = r;
         lane->live = live;
         lane->last = &lane->first;
+        lane->parked_last = &lane->parked;
         r->lane[live->index] = lane;
     }
     return lane;
@@ -154,7 +158,16 @@ static void lane_mark(struct lane *lane)
     lane->r->dirty = lane;
 }
 
-/* Whether every shard has refused this item lately; units elsewhere are drawn over (draw.h). */
+static void lane_push(struct lane *lane, struct purchase *p)
+{
+    p->next = NULL;
+    *lane->last = p;
+    lane->last = &p->next;
+    lane->waiting++;
+    lane_mark(lane);
+}
+
+/* Whether every shard has refused this item lately; units elsewhere are drawn over. */
 static bool known_sold_out(const struct sale *sale, const struct sale_item *item)
 {
     for (unsigned i = 0; i < sale->shards; i++) {
@@ -179,11 +192,8 @@ void reserve_submit(struct reserve *r, const struct sale *sale, const struct sal
         return;
     }
     r->busy++;
-    p->next = NULL;
-    *lane->last = p;
-    lane->last = &p->next;
-    lane->waiting++;
-    lane_mark(lane);
+    p->draws = 0;
+    lane_push(lane, p);
 }
 
 void reserve_refuse(struct reserve *r, const struct sale *sale, struct purchase *p, enum status st)
@@ -219,6 +229,83 @@ static struct purchase *lane_pop(struct lane *lane)
         lane->last = &lane->first;
     lane->waiting--;
     return p;
+}
+
+/* --- units of other shards ---------------------------------------------------------------------- */
+
+struct draw {
+    struct job job;
+    struct lane *lane;
+    uint32_t item_no;
+    int64_t want;
+};
+
+static void draw_work(struct job *job, struct session *s)
+{
+    const struct draw *d = CONTAINER_OF(job, struct draw, job);
+    const struct snapshot *snap;
+    const struct sale_item *item;
+    if (session_catalog(s, &snap) != ST_OK)
+        return;
+    const struct sale *sale = snapshot_item(snap, d->item_no, &item);
+    enum status st = sale ? stock_draw(s, sale, item, d->lane->live->shard, d->want) : ST_INTERNAL;
+    if (st != ST_OK && st != ST_SOLD_OUT)
+        LOG(s->engine->log, LOG_INFO, "draw_failed", LF_Z("status", status_info(st)->name));
+}
+
+/* Whatever came of it, those who waited ask the gate again; it decides. */
+static void on_drawn(struct task *task)
+{
+    struct draw *d = CONTAINER_OF(task, struct draw, job.task);
+    struct lane *lane = d->lane;
+    struct purchase *p = lane->parked, *next;
+    lane->drawing = false;
+    lane->parked = NULL;
+    lane->parked_last = &lane->parked;
+    for (; p; p = next) {
+        next = p->next;
+        lane_push(lane, p);
+    }
+    free(d);
+}
+
+static bool others_have(const struct reserve *r, const struct lane *lane, const struct purchase *p)
+{
+    const struct sale_item *item;
+    const struct sale *sale = snapshot_item(catalog_read(r->reader), p->row.item, &item);
+    int64_t sum = 0;
+    for (unsigned i = 0; sale && i < sale->shards; i++) {
+        int64_t n = atomic_load_explicit(&item->live[i].left, memory_order_relaxed);
+        sum += n > 0 ? n : 0;
+    }
+    return sale && sale->shards > 1 && sum >= p->row.qty;
+}
+
+/* A shard that is sold out draws units from the others before it says so. */
+static bool park(struct lane *lane, struct purchase *p)
+{
+    struct reserve *r = lane->r;
+    if (p->draws >= DRAWS_MAX || !others_have(r, lane, p))
+        return false;
+    if (!lane->drawing) {
+        struct draw *d = calloc(1, sizeof(*d));
+        if (!d)
+            return false;
+        *d = (struct draw){.job = {.work = draw_work, .done = on_drawn, .reply_to = r->replies},
+                           .lane = lane,
+                           .item_no = p->row.item,
+                           .want = p->row.qty};
+        if (jobs_submit(r->engine->queries, &d->job) != ST_OK) {
+            free(d);
+            return false;
+        }
+        lane->drawing = true;
+    }
+    p->draws++;
+    p->next = NULL;
+    *lane->parked_last = p;
+    lane->parked_last = &p->next;
+    return true;
 }
 
 /* --- the reply --------------------------------------------------------------------------------- */
@@ -315,7 +402,7 @@ static void judge_batch(struct batch *b, const struct redisReply *reply)
         struct purchase *p = b->p[i];
         if (codes->str[i] == 'W')
             b->p[winners++] = p;
-        else
+        else if ((codes->str[i] | 0x20) != 's' || !park(b->lane, p))
             answer_loser(r, p, codes->str[i], left_of(reply, p->row.sku));
     }
     if (winners > 0)

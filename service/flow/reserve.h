@@ -37,6 +37,7 @@ struct purchase {
     bool explicit_key;       /* the client named the key: it may have been used before */
     bool async;              /* BUY_QUEUED as soon as it is reserved */
     int64_t left;            /* units left, with ST_SOLD_OUT */
+    unsigned draws;          /* reserve's: how often it waited for units of other shards */
     struct commit_row commit;
 };
 

@@ -30,21 +30,19 @@ static enum status write_movement(struct session *s, const struct uid *id, uint3
                    args, 6, NULL, NULL, NULL);
 }
 
-/* Adds to one shard: ledger, movement and outbox row in one transaction; then Redis is told. */
-static enum status add_to_shard(struct session *s, const struct sale *sale,
-                                const struct sale_item *item, unsigned shard, int64_t delta,
-                                const struct uid *id, struct str reason)
+/* In a transaction: one shard's ledger goes up; *out tells Redis (rules R4, R5). */
+static enum status ledger_add(struct session *s, const struct sale *sale, uint32_t item_no,
+                              unsigned shard, int64_t delta, const struct uid *id,
+                              struct str reason, struct outbox_row *out)
 {
     struct units u = {0};
-    const struct sql_val more[] = {SQL_INT(delta), SQL_INT(delta), SQL_INT(item->no),
+    const struct sql_val more[] = {SQL_INT(delta), SQL_INT(delta), SQL_INT(item_no),
                                    SQL_INT(shard)};
-    const struct sql_val place[] = {SQL_INT(item->no), SQL_INT(shard)};
-    enum status st = sql_begin(s->sql);
-    if (st == ST_OK)
-        st = sql_run(s->sql,
-                     "UPDATE shard_stock SET allocated = allocated + ?, added = added + ? "
-                     "WHERE item = ? AND shard = ?",
-                     more, 4, NULL, NULL, NULL);
+    const struct sql_val place[] = {SQL_INT(item_no), SQL_INT(shard)};
+    enum status st = sql_run(s->sql,
+                             "UPDATE shard_stock SET allocated = allocated + ?, added = added + ? "
+                             "WHERE item = ? AND shard = ?",
+                             more, 4, NULL, NULL, NULL);
     if (st == ST_OK)
         st = sql_run(s->sql,
                      "SELECT allocated, held, added, epoch FROM shard_stock "
@@ -53,19 +51,29 @@ static enum status add_to_shard(struct session *s, const struct sale *sale,
     if (st == ST_OK && !u.found)
         st = ST_INTERNAL;
     if (st == ST_OK)
-        st = write_movement(s, id, item->no, shard, delta, reason, clock_wall_ms());
-    struct outbox_row out = {.kind = OUTBOX_ADD,
-                             .sale = sale->no,
-                             .item = item->no,
-                             .shard = shard,
-                             .epoch = u.epoch,
-                             .n = u.added};
+        st = write_movement(s, id, item_no, shard, delta, reason, clock_wall_ms());
+    *out = (struct outbox_row){.kind = OUTBOX_ADD,
+                               .sale = sale->no,
+                               .item = item_no,
+                               .shard = shard,
+                               .epoch = u.epoch,
+                               .n = u.added};
+    return st == ST_OK ? outbox_write(s, out, 1) : st;
+}
+
+static enum status add_to_shard(struct session *s, const struct sale *sale,
+                                const struct sale_item *item, unsigned shard, int64_t delta,
+                                const struct uid *id, struct str reason)
+{
+    struct outbox_row out;
+    enum status st = sql_begin(s->sql);
     if (st == ST_OK)
-        st = outbox_write(s, &out, 1);
-    if (st == ST_OK)
-        st = sql_commit(s->sql);
-    else
+        st = ledger_add(s, sale, item->no, shard, delta, id, reason, &out);
+    if (st != ST_OK) {
         sql_rollback(s->sql);
+        return st;
+    }
+    st = sql_commit(s->sql);
     if (st != ST_OK)
         return st;
     outbox_deliver(s, &out, 1);
@@ -91,37 +99,54 @@ static enum status add_units(struct session *s, const struct sale *sale,
     return ST_OK;
 }
 
-enum status stock_take_commit(struct session *s, const struct sale *sale, unsigned shard,
-                              int64_t epoch, const struct row *row, struct str reason)
+static enum status ledger_take(struct session *s, unsigned shard, int64_t epoch,
+                               const struct row *row, struct str reason)
 {
     uint64_t changed = 0;
     const struct sql_val args[] = {SQL_INT(row->qty), SQL_INT(row->item), SQL_INT(shard),
                                    SQL_INT(epoch), SQL_INT(row->qty)};
-    enum status st = sql_begin(s->sql);
-    if (st == ST_OK)
-        st = write_movement(s, &row->id, row->item, shard, -(int64_t)row->qty, reason,
-                            clock_wall_ms());
+    enum status st = write_movement(s, &row->id, row->item, shard, -(int64_t)row->qty, reason,
+                                    clock_wall_ms());
     if (st == ST_OK)
         st = sql_run(s->sql,
                      "UPDATE shard_stock SET allocated = allocated - ? "
                      "WHERE item = ? AND shard = ? AND epoch = ? AND allocated - ? >= held",
                      args, 5, NULL, NULL, &changed);
-    if (st == ST_OK && changed == 0)
-        st = ST_FENCED;
+    return st == ST_OK && changed == 0 ? ST_FENCED : st;
+}
+
+enum status stock_take_commit(struct session *s, const struct sale *sale, unsigned shard,
+                              int64_t epoch, const struct row *row, struct str reason)
+{
+    const bool draws = row->limit > 0;
+    struct outbox_row out;
+    enum status st = sql_begin(s->sql);
     if (st == ST_OK)
-        return sql_commit(s->sql);
-    sql_rollback(s->sql);
+        st = ledger_take(s, shard, epoch, row, reason);
+    if (st == ST_OK && draws) {
+        const struct uid id = uid_make(s->ids, clock_wall_ms());
+        st = ledger_add(s, sale, row->item, row->limit - 1, row->qty, &id, reason, &out);
+    }
+    if (st != ST_OK) {
+        sql_rollback(s->sql);
+        return st;
+    }
+    st = sql_commit(s->sql);
+    if (st == ST_OK && draws)
+        outbox_deliver(s, &out, 1);
     return st;
 }
 
-/* Takes n units from one shard: gate and log first, then the ledger, then the log entry goes. */
+/* Takes n units from one shard: gate and log first, then the ledger, then the log entry goes. draw: 0, or
+ * 1 + the shard that gets them. */
 static enum status take_from_shard(struct session *s, const struct sale *sale,
                                    const struct sale_item *item, unsigned shard, int64_t n,
-                                   struct uid id, struct str reason, int64_t *left)
+                                   struct uid id, uint32_t draw, struct str reason, int64_t *left)
 {
     const struct row row = {.kind = ROW_TAKE,
                             .id = id,
                             .qty = (uint32_t)n,
+                            .limit = draw,
                             .storefront = sale->storefront,
                             .item = item->no,
                             .sku = item->sku};
@@ -165,7 +190,7 @@ static enum status take_units(struct session *s, const struct sale *sale,
         int64_t take = sale->shards == 1 || here > want ? want : here;
         if (take <= 0)
             continue;
-        st = take_from_shard(s, sale, item, i, take, id, reason, left);
+        st = take_from_shard(s, sale, item, i, take, id, 0, reason, left);
         if (st != ST_OK)
             break;
         want -= take;
@@ -180,6 +205,44 @@ static enum status take_units(struct session *s, const struct sale *sale,
             return given;
     }
     return st == ST_OK ? ST_NOT_ENOUGH_LEFT : st;
+}
+
+/* The shard with the most of it, other than `to`; `to` itself when none has any. */
+static unsigned richest_other(const struct sale *sale, const struct sale_item *item, unsigned to,
+                              int64_t *most)
+{
+    unsigned from = to;
+    *most = 0;
+    for (unsigned i = 0; i < sale->shards; i++) {
+        int64_t n = atomic_load(&item->live[i].left);
+        if (i != to && n > *most) {
+            *most = n;
+            from = i;
+        }
+    }
+    return from;
+}
+
+enum status stock_draw(struct session *s, const struct sale *sale, const struct sale_item *item,
+                       unsigned to, int64_t want)
+{
+    /* Each refusal brings the hint of one shard up to date, so two rounds see them all. */
+    for (unsigned tries = 0; tries < 2 * sale->shards && want > 0; tries++) {
+        int64_t most = 0, left = 0;
+        unsigned from = richest_other(sale, item, to, &most);
+        if (from == to)
+            return ST_SOLD_OUT;
+        int64_t n = want > most / 2 ? want : most / 2;
+        n = n < most ? n : most;
+        struct uid id = uid_make(s->ids, clock_wall_ms());
+        enum status st = take_from_shard(s, sale, item, from, n, id, to + 1,
+                                         STR("drawn by another shard"), &left);
+        if (st == ST_OK)
+            want -= n;
+        else if (st != ST_NOT_ENOUGH_LEFT)
+            return st;
+    }
+    return want > 0 ? ST_SOLD_OUT : ST_OK;
 }
 
 static bool on_any(void *arg, const struct sql_val *c, unsigned n)

@@ -24,7 +24,13 @@ STATUS_MUSTCHECK enum status stock_change(struct session *s, const struct sale *
                                           struct str reason, bool resumed,
                                           struct stock_movement *out);
 
-/* Commits a take-back that the gate reserved: allocated goes down under the epoch, with its movement.
+/* A sold-out shard draws `want` units, or half of what the richest other shard has if that is more, so that
+ * shards run dry together. ST_OK: they are there; ST_SOLD_OUT: the others have less. */
+STATUS_MUSTCHECK enum status stock_draw(struct session *s, const struct sale *sale,
+                                        const struct sale_item *item, unsigned to, int64_t want);
+
+/* Commits a take-back that the gate reserved: allocated goes down under the epoch, with its movement;
+ * drawn units go up in the other shard in the same transaction, which Redis is told by the outbox.
  * ST_DUPLICATE: done before. ST_FENCED: the epoch moved on; nothing was written. */
 STATUS_MUSTCHECK enum status stock_take_commit(struct session *s, const struct sale *sale,
                                                unsigned shard, int64_t epoch, const struct row *row,

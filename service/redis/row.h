@@ -2,6 +2,7 @@
  *
  *    0 version 1        1 kind 'O' order | 'T' stock taken back
  *    2 id (16)         18 key (16)          34 qty u32     38 limit u32    42 hash u32
+ *      (of 'T': limit is 0, or 1 + the shard of the sale that draws the units)
  *   46 storefront u32  50 item u32          54 amount i64  62 flags (1: told 202)
  *   63 length of sku   64 sku '|' shopper
  *

@@ -220,7 +220,8 @@ def test_a_key_under_way_is_in_progress(shop):
     with commits_held_up(shop):
         queued = shop.buy(sale, shopper, key=key, asynchronous=True).expect(202).json
         shop.buy(sale, shopper, key=key).expect(409, "idempotency_in_progress")
-        shop.buy(sale, shopper, qty=2, key=key).expect(422, "idempotency_mismatch")
+        # Only MariaDB knows what the first one asked for, so this comes before a mismatch.
+        shop.buy(sale, shopper, qty=2, key=key).expect(409, "idempotency_in_progress")
         shop.buy(sale, shopper).expect(409, "limit_reached")
     shop.wait_order(queued["id"], "pending_payment", shopper)
     assert shop.buy(sale, shopper, key=key).expect(201).json["id"] == queued["id"]

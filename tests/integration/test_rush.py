@@ -152,7 +152,7 @@ def test_a_crowd_that_buys_and_cancels(shop):
             assert answer.expect(200).json["state"] == "cancelled"
             del live[order_id]
 
-    assert len(token_of) > 300, "the crowd bought too little to prove anything"
+    assert len(token_of) > 200, "the crowd bought too little to prove anything"
     audited = {item["sku"]: item for item in shop.assert_audit_ok(sale)["items"]}
     for sku in sale.skus:
         held = sum(order["qty"] for order in live.values() if order["sku"] == sku)
