@@ -108,9 +108,11 @@ enum status gate_add(struct session *s, const struct sale *sale, unsigned shard,
     args_str(&s->args, sku);
     args_int(&s->args, added);
     enum status st = gate_call(s, at, &r);
-    if (r)
-        freeReplyObject(r);
-    return st;
+    if (st != ST_OK)
+        return st;
+    gate_note_left(sale, shard, r, 1);
+    freeReplyObject(r);
+    return ST_OK;
 }
 
 enum status gate_reserve(struct session *s, const struct sale *sale, unsigned shard,

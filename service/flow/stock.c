@@ -4,8 +4,11 @@
 #include "flow/engine.h"
 #include "flow/gate.h"
 #include "flow/outbox.h"
+#include "flow/recover.h"
 
 #include <stdlib.h>
+
+enum { TRIES = 5 };
 
 struct units {
     int64_t allocated, held, added, epoch;
@@ -158,12 +161,18 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
         return st;
     if (code != 'W')
         return ST_NOT_ENOUGH_LEFT;
-    st = stock_take_commit(s, sale, shard, sale->shard[shard].epoch, &row, reason);
-    if (st == ST_FENCED || st == ST_UNKNOWN)
-        return ST_RECOVERING;
-    if (st == ST_OK && gate_ack(s, sale, shard, log_id) != ST_OK)
-        LOG(s->engine->log, LOG_INFO, "log_entry_waits", LF_STR("sale", sale->id));
-    return st;
+    /* Repeating is safe: the movement's id is unique. */
+    st = ST_CONFLICT;
+    for (int i = 0; i < TRIES && (st == ST_CONFLICT || st == ST_UNKNOWN); i++)
+        st = stock_take_commit(s, sale, shard, sale->shard[shard].epoch, &row, reason);
+    if (st == ST_OK || st == ST_DUPLICATE) {
+        if (gate_ack(s, sale, shard, log_id) != ST_OK)
+            recover_request(s->engine, sale->shard[shard].live, true);
+        return ST_OK;
+    }
+    /* The gate has given the units up: the rebuild settles it from the log. */
+    recover_request(s->engine, sale->shard[shard].live, true);
+    return ST_RECOVERING;
 }
 
 static int64_t left_anywhere(const struct sale *sale, const struct sale_item *item)

@@ -177,10 +177,12 @@ local function release(keys, args)
 end
 
 -- args: epoch, then sku, units ever added, ... Adds what is new to the running total (rule R5).
+-- Answers {'OK', sku, left...}.
 local function add(keys, args)
     local left, held, log = keys[1], keys[2], keys[3]
     local epoch = open_epoch(left, held, log)
     if not epoch or epoch < tonumber(args[1]) then return wrong_epoch(left) end
+    local answer = {'OK'}
     for i = 2, #args, 2 do
         local sku, total = args[i], tonumber(args[i + 1])
         local had = tonumber(redis.call('HGET', left, '+' .. sku) or '-1')
@@ -188,8 +190,10 @@ local function add(keys, args)
             redis.call('HSET', left, '+' .. sku, total)
             redis.call('HINCRBY', left, sku, total - had)
         end
+        answer[#answer + 1] = sku
+        answer[#answer + 1] = tonumber(redis.call('HGET', left, sku) or '0')
     end
-    return {'OK'}
+    return answer
 end
 
 -- Writes a shard under a new epoch, in steps that all name it (rule R6).
