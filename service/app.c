@@ -50,8 +50,8 @@ static void fill_stores(struct app *app)
 {
     const struct config *c = &app->conf;
     app->engine.conf = c;
-    app->engine.sql = (struct sql_conf){c->sql, c->sql_user, c->sql_password, c->sql_database,
-                                        c->sql_timeout_ms};
+    app->engine.sql =
+        (struct sql_conf){c->sql, c->sql_user, c->sql_password, c->sql_database, c->sql_timeout_ms};
     app->engine.redis = (struct redis_conf){c->redis, c->redis_password, c->redis_timeout_ms};
 }
 
@@ -137,9 +137,9 @@ static enum status start_threads(struct app *app)
                  {&e->chores, CHORE_THREADS},
                  {&e->payers, PAYER_THREADS},
                  {&e->audits, 1}};
-    enum status st = committers_create(&e->sql, (unsigned)c->committers,
-                                       (unsigned)c->commit_group_max, (unsigned)c->commit_depth_max,
-                                       e->log, e->metrics, &e->committers);
+    enum status st =
+        committers_create(&e->sql, (unsigned)c->committers, (unsigned)c->commit_group_max,
+                          (unsigned)c->commit_depth_max, e->log, e->metrics, &e->committers);
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]) && st == ST_OK; i++)
         st = jobs_create(e, pools[i].threads, (unsigned)c->query_depth_max, pools[i].pool);
     return st == ST_OK ? keeper_start(e, &app->health.stores, &app->keeper) : st;
@@ -161,7 +161,8 @@ static void fill_http(struct app *app)
     };
 }
 
-/* The first socket may find the port; the others join it (SO_REUSEPORT). Workers share a Unix one. */
+/* The first socket may find the port; the others join it (SO_REUSEPORT). Workers share a Unix one.
+ */
 static enum status start_worker(struct app *app, int shared, char *error, size_t size, int *fd)
 {
     const char *address = app->workers == 0 ? app->conf.listen : app->address;

@@ -23,10 +23,13 @@ struct app {
 };
 
 /* Logger, catalogue, channels: what every subcommand needs. error gets a sentence. */
-STATUS_MUSTCHECK enum status app_init(struct app *app, char *error, size_t size);
+STATUS_MUSTCHECK
+enum status app_init(struct app *app, char *error, size_t size);
 void app_fini(struct app *app);
 
-/* Migrates and reads the catalogue, waiting a while for MariaDB; then starts threads and listens. */
-STATUS_MUSTCHECK enum status app_start(struct app *app, char *error, size_t size);
+/* Migrates and reads the catalogue, waiting a while for MariaDB; then starts threads and listens.
+ */
+STATUS_MUSTCHECK
+enum status app_start(struct app *app, char *error, size_t size);
 /* Unready, drains within grace_ms, ends every thread. */
 void app_stop(struct app *app, int64_t grace_ms);

@@ -12,8 +12,18 @@ enum { HOUR_MS = 3600 * 1000 };
 static enum status add_sale(struct session *s, uint32_t storefront)
 {
     static const struct new_item items[] = {
-        {.sku = {"phone", 5}, .name = {"Phone, 256 GB", 13}, .price = 399900, .list_price = 499900, .stock = 10000, .limit = 2},
-        {.sku = {"earbuds", 7}, .name = {"Earbuds", 7}, .price = 9900, .list_price = 29900, .stock = 500, .limit = 1},
+        {.sku = {"phone", 5},
+         .name = {"Phone, 256 GB", 13},
+         .price = 399900,
+         .list_price = 499900,
+         .stock = 10000,
+         .limit = 2},
+        {.sku = {"earbuds", 7},
+         .name = {"Earbuds", 7},
+         .price = 9900,
+         .list_price = 29900,
+         .stock = 500,
+         .limit = 1},
     };
     int64_t now = clock_wall_ms();
     const struct new_sale sale = {.id = STR("sale_demo"),

@@ -5,5 +5,6 @@
 #include "flow/jobs.h"
 
 /* Creates what is not there and opens the sale. error gets a sentence. */
-STATUS_MUSTCHECK enum status demo_load(struct session *s, const uint8_t master_key[SEAL_KEY_LEN],
-                                       char *error, size_t size);
+STATUS_MUSTCHECK
+enum status demo_load(struct session *s, const uint8_t master_key[SEAL_KEY_LEN], char *error,
+                      size_t size);

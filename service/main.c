@@ -27,7 +27,8 @@ static int complain(const char *error)
     return EXIT_FAILURE;
 }
 
-/* --- serve ------------------------------------------------------------------------------------- */
+/* --- serve -------------------------------------------------------------------------------------
+ */
 
 static bool stores_ready(const struct app *app)
 {
@@ -84,7 +85,8 @@ static int run_serve(struct app *app, int argc, char **argv)
     return st == ST_OK ? EXIT_SUCCESS : complain(error);
 }
 
-/* --- one session ------------------------------------------------------------------------------- */
+/* --- one session -------------------------------------------------------------------------------
+ */
 
 typedef enum status (*session_fn)(struct app *app, struct session *s, int argc, char **argv,
                                   char *error, size_t size);
@@ -186,7 +188,8 @@ static int run_operator(struct app *app, int argc, char **argv)
     return with_session(app, argc, argv, do_operator);
 }
 
-/* --- the command line -------------------------------------------------------------------------- */
+/* --- the command line --------------------------------------------------------------------------
+ */
 
 static const struct command commands[] = {
     {"serve", "", "serve HTTP until SIGTERM or Ctrl-C (the default)", run_serve},

@@ -47,7 +47,6 @@ void api_on_done(void *ctx, struct exchange *x, enum status st, int64_t duration
         return;
     LOG_RQ(engine->log, http >= 500 ? LOG_WARN : LOG_INFO, "request",
            ((struct str){x->request_id, x->request_id_len}),
-           LF_Z("route", x->match.route ? x->match.route->name : "none"),
-           LF_INT("status", http), LF_Z("code", status_info(st)->code),
-           LF_INT("duration_us", duration_us));
+           LF_Z("route", x->match.route ? x->match.route->name : "none"), LF_INT("status", http),
+           LF_Z("code", status_info(st)->code), LF_INT("duration_us", duration_us));
 }

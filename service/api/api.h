@@ -1,7 +1,7 @@
 /* api.h - the HTTP surface of one worker: what its handlers share.
  *
- * One per worker loop, used only from its thread. Handlers answer at once, or hand an api_job to a job
- * thread and answer in its `done`, or submit a purchase and answer when it is decided.
+ * One per worker loop, used only from its thread. Handlers answer at once, or hand an api_job to a
+ * job thread and answer in its `done`, or submit a purchase and answer when it is decided.
  */
 #pragma once
 
@@ -38,7 +38,8 @@ struct api {
     unsigned jitter; /* counter behind Retry-After's jitter */
 };
 
-STATUS_MUSTCHECK enum status api_init(struct api *api);
+STATUS_MUSTCHECK
+enum status api_init(struct api *api);
 void api_fini(struct api *api);
 /* struct http_app's functions; ctx is the api. */
 void api_on_request(void *ctx, struct exchange *x);

@@ -24,8 +24,8 @@ static enum status resolve_token(const struct snapshot *snap, struct str token,
                                  struct caller *caller, const char **why)
 {
     struct token_claims claims;
-    enum status st = token_verify(token, clock_wall_ms() / 1000, snapshot_signing_key,
-                                  (void *)snap, &claims, why);
+    enum status st = token_verify(token, clock_wall_ms() / 1000, snapshot_signing_key, (void *)snap,
+                                  &claims, why);
     if (st != ST_OK)
         return st;
     caller->role = ROLE_SHOPPER;
@@ -45,8 +45,8 @@ static enum status resolve(struct api *api, struct str header, struct caller *ca
     if (header.n < 8 || strncasecmp(header.p, "Bearer ", 7) != 0)
         return ST_UNAUTHENTICATED;
     struct str credential = {header.p + 7, header.n - 7};
-    bool key = credential.n > 3 && (memcmp(credential.p, "sk_", 3) == 0 ||
-                                    memcmp(credential.p, "op_", 3) == 0);
+    bool key = credential.n > 3 &&
+               (memcmp(credential.p, "sk_", 3) == 0 || memcmp(credential.p, "op_", 3) == 0);
     return key ? resolve_key(snap, credential, caller, why)
                : resolve_token(snap, credential, caller, why);
 }

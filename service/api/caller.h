@@ -20,11 +20,12 @@ enum auth {
 };
 
 /* ST_OK, or the problem is answered and the exchange is done. */
-STATUS_MUSTCHECK enum status caller_resolve(struct api *api, struct exchange *x, enum auth auth,
-                                            struct caller *caller);
+STATUS_MUSTCHECK
+enum status caller_resolve(struct api *api, struct exchange *x, enum auth auth,
+                           struct caller *caller);
 /* A shopper must be named: 400 answered otherwise. */
-STATUS_MUSTCHECK enum status caller_need_shopper(struct api *api, struct exchange *x,
-                                                 const struct caller *caller);
+STATUS_MUSTCHECK
+enum status caller_need_shopper(struct api *api, struct exchange *x, const struct caller *caller);
 static inline struct str caller_shopper(const struct caller *c)
 {
     return (struct str){c->shopper, c->shopper_len};

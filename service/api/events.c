@@ -166,8 +166,8 @@ void sales_events(void *ctx, struct exchange *x)
         problem_status(api, x, ST_OVERLOADED, "Too many event streams are open.");
         return;
     }
-    *s = (struct stream){.owner = e, .next = e->first, .prev = &e->first, .x = x,
-                         .sale_no = sale->no};
+    *s = (struct stream){
+        .owner = e, .next = e->first, .prev = &e->first, .x = x, .sale_no = sale->no};
     if (e->first)
         e->first->prev = &s->next;
     e->first = s;

@@ -32,8 +32,18 @@ _Static_assert(sizeof(struct buying) <= EXCHANGE_LOCAL, "struct buying lives in 
 static enum status read_body(struct api *api, struct exchange *x, struct order_body *b)
 {
     struct flat_field fields[] = {
-        {.name = "sale", .type = FLAT_STR, .required = true, .max = ID_MAX, .str = b->sale, .len = &b->sale_len},
-        {.name = "sku", .type = FLAT_STR, .required = true, .max = ID_MAX, .str = b->sku, .len = &b->sku_len},
+        {.name = "sale",
+         .type = FLAT_STR,
+         .required = true,
+         .max = ID_MAX,
+         .str = b->sale,
+         .len = &b->sale_len},
+        {.name = "sku",
+         .type = FLAT_STR,
+         .required = true,
+         .max = ID_MAX,
+         .str = b->sku,
+         .len = &b->sku_len},
         {.name = "qty", .type = FLAT_INT, .required = true, .num = &b->qty},
     };
     struct flat_error e = {0};
@@ -50,22 +60,19 @@ static enum status read_body(struct api *api, struct exchange *x, struct order_b
     if (!param)
         return ST_OK;
     problem_param(api, x, param,
-                  e.why ? e.why
-                  : param[0] == 'q'
-                      ? "qty is a whole number from 1 to 1000000."
-                      : "An id is 1 to 64 characters of A-Za-z0-9._:-.");
+                  e.why             ? e.why
+                  : param[0] == 'q' ? "qty is a whole number from 1 to 1000000."
+                                    : "An id is 1 to 64 characters of A-Za-z0-9._:-.");
     return ST_INVALID_REQUEST;
 }
 
-/* --- answers ----------------------------------------------------------------------------------- */
+/* --- answers -----------------------------------------------------------------------------------
+ */
 
 static void render_bought(struct buf *b, const struct purchase *p, const struct sale *sale,
                           const struct sale_item *item, enum order_state state)
 {
-    struct order o = {.id = p->row.id,
-                      .qty = p->row.qty,
-                      .amount = p->row.amount,
-                      .state = state};
+    struct order o = {.id = p->row.id, .qty = p->row.qty, .amount = p->row.amount, .state = state};
     memcpy(o.shopper, p->row.shopper.p, p->row.shopper.n);
     buf_reset(b);
     render_order(b, &o, sale, item);
@@ -119,7 +126,8 @@ static void answer_refused(struct api *api, struct exchange *x, enum status st, 
     problem_answer(api, x, &(struct problem){.st = st, .extra = str_from(extra)});
 }
 
-/* --- the key may have been used ---------------------------------------------------------------- */
+/* --- the key may have been used ----------------------------------------------------------------
+ */
 
 /* What the replay is compared with. */
 struct replay {
@@ -188,7 +196,8 @@ static void on_bought(struct purchase *p, enum buy outcome, enum status st)
     }
 }
 
-/* --- POST /v1/orders --------------------------------------------------------------------------- */
+/* --- POST /v1/orders ---------------------------------------------------------------------------
+ */
 
 static void fill_row(struct api *api, struct row *row, const struct buying *buy,
                      const struct sale *sale, const struct sale_item *item, int64_t qty)
@@ -272,7 +281,8 @@ void orders_create(void *ctx, struct exchange *x)
     buy_item(buy, sale, item, body.qty, key);
 }
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading -----------------------------------------------------------------------------------
+ */
 
 static void render_found(struct api_job *job, struct session *s, const struct order *o)
 {
@@ -357,8 +367,8 @@ static void list_work(struct api_job *job, struct session *s)
         job->st = ST_OVERLOADED;
         return;
     }
-    job->st = order_list(s, &scope, job->has_after ? &job->after : NULL, job->limit, orders, &n,
-                         &more);
+    job->st =
+        order_list(s, &scope, job->has_after ? &job->after : NULL, job->limit, orders, &n, &more);
     BUF_LIT(&job->body, "{\"object\":\"list\",\"data\":[");
     for (unsigned i = 0; i < n && job->st == ST_OK; i++) {
         if (i > 0)

@@ -9,10 +9,13 @@ struct page {
 };
 
 /* ST_OK, or the problem is answered. Other query parameters are refused. */
-STATUS_MUSTCHECK enum status page_read(struct api *api, struct exchange *x, struct page *page);
-/* A whole number in the query between min and max; absent: *value is left alone. ST_OK, or answered. */
-STATUS_MUSTCHECK enum status query_number(struct api *api, struct exchange *x, const char *key,
-                                          int64_t min, int64_t max, int64_t *value);
+STATUS_MUSTCHECK
+enum status page_read(struct api *api, struct exchange *x, struct page *page);
+/* A whole number in the query between min and max; absent: *value is left alone. ST_OK, or
+ * answered. */
+STATUS_MUSTCHECK
+enum status query_number(struct api *api, struct exchange *x, const char *key, int64_t min,
+                         int64_t max, int64_t *value);
 /* Refuses query parameters that are not in the NULL-terminated list. ST_OK, or answered. */
-STATUS_MUSTCHECK enum status query_known(struct api *api, struct exchange *x,
-                                         const char *const *keys);
+STATUS_MUSTCHECK
+enum status query_known(struct api *api, struct exchange *x, const char *const *keys);

@@ -13,16 +13,16 @@
 
 enum { RETURN_URL_MAX = 1024 };
 
-/* --- create ------------------------------------------------------------------------------------ */
+/* --- create ------------------------------------------------------------------------------------
+ */
 
 static void create_work(struct api_job *job, struct session *s)
 {
     struct channel_state *state;
     struct payment p;
     struct idem idem;
-    struct payment_wish wish = {.order = job->id,
-                                .scope = api_job_scope(job),
-                                .return_url = str_from(job->text)};
+    struct payment_wish wish = {
+        .order = job->id, .scope = api_job_scope(job), .return_url = str_from(job->text)};
     wish.channel = channel_find(s->engine->channels, str_from(job->sku), &state);
     if (!wish.channel) {
         job->st = ST_CHANNEL_NOT_FOUND;
@@ -110,7 +110,8 @@ void payments_create(void *ctx, struct exchange *x)
     api_job_submit(job, api->engine->payers);
 }
 
-/* --- read -------------------------------------------------------------------------------------- */
+/* --- read --------------------------------------------------------------------------------------
+ */
 
 static void get_work(struct api_job *job, struct session *s)
 {
@@ -139,7 +140,8 @@ void payments_get(void *ctx, struct exchange *x)
     api_job_submit(job, api->engine->queries);
 }
 
-/* --- notifications ----------------------------------------------------------------------------- */
+/* --- notifications -----------------------------------------------------------------------------
+ */
 
 struct notice {
     const struct channel *channel;
@@ -163,8 +165,7 @@ void webhooks_receive(void *ctx, struct exchange *x)
     struct channel_state *state;
     const struct caller nobody = {.role = ROLE_NOBODY};
     const char *why = NULL;
-    const struct channel *channel =
-        channel_find(api->engine->channels, x->match.param[0], &state);
+    const struct channel *channel = channel_find(api->engine->channels, x->match.param[0], &state);
     if (!channel) {
         problem_status(api, x, ST_CHANNEL_NOT_FOUND, NULL);
         return;

@@ -31,7 +31,8 @@ void process_readyz(void *ctx, struct exchange *x)
                "{\"status\":\"%s\",\"checks\":{\"redis\":\"%s\",\"sql\":\"%s\",\"gates\":\"%s\","
                "\"draining\":%s}}",
                ready ? "ok" : "unavailable", redis ? "ok" : "unavailable",
-               sql ? "ok" : "unavailable", gates ? "ok" : "recovering", draining ? "true" : "false");
+               sql ? "ok" : "unavailable", gates ? "ok" : "recovering",
+               draining ? "true" : "false");
     text_answer(x, ready ? 200 : 503, "application/json", (struct str){b->data, b->len});
 }
 

@@ -188,10 +188,10 @@ void render_audit(struct buf *b, const struct sale *sale, const struct audit *a)
         const struct audit_check *c = &a->check[i];
         if (i > 0)
             buf_char(b, ',');
-        buf_printf(b,
-                   "{\"name\":\"%s\",\"promise\":\"%s\",\"ok\":%s,\"expected\":%lld,\"found\":%lld}",
-                   c->name, c->promise, c->ok ? "true" : "false", (long long)c->expected,
-                   (long long)c->found);
+        buf_printf(
+            b, "{\"name\":\"%s\",\"promise\":\"%s\",\"ok\":%s,\"expected\":%lld,\"found\":%lld}",
+            c->name, c->promise, c->ok ? "true" : "false", (long long)c->expected,
+            (long long)c->found);
     }
     BUF_LIT(b, "],\"pending\":{\"log\":");
     buf_int(b, a->pending_log);

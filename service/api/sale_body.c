@@ -143,7 +143,8 @@ static bool body_time(const json_t *o, const char *name, int64_t *out, struct bo
 
 static bool read_item(const json_t *v, unsigned at, struct new_item *item, struct body_error *e)
 {
-    static const char *const names[] = {"sku", "name", "price", "list_price", "stock", "limit", NULL};
+    static const char *const names[] = {"sku",   "name",  "price", "list_price",
+                                        "stock", "limit", NULL};
     char prefix[24];
     int64_t limit = 0;
     snprintf(prefix, sizeof(prefix), "items[%u].", at);
@@ -190,8 +191,9 @@ static bool read_items(const json_t *root, struct new_sale *sale, struct body_er
 
 bool body_sale(const json_t *root, struct new_sale *sale, struct body_error *e)
 {
-    static const char *const names[] = {"id",      "name",         "kind",   "currency", "starts_at",
-                                        "ends_at", "pay_within_s", "shards", "items",    NULL};
+    static const char *const names[] = {"id",        "name",    "kind",         "currency",
+                                        "starts_at", "ends_at", "pay_within_s", "shards",
+                                        "items",     NULL};
     struct str kind;
     int64_t pay_within = 0, shards = 1;
     if (!body_only(root, "", names, e) || !body_id(root, "", "id", false, &sale->id, e) ||

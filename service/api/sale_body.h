@@ -13,12 +13,13 @@ struct body_error {
     const char *why; /* static text */
 };
 
-/* Object of the body: strict JSON, no duplicate keys, no NUL. NULL with *e otherwise. An empty body is
- * an empty object when optional. */
+/* Object of the body: strict JSON, no duplicate keys, no NUL. NULL with *e otherwise. An empty body
+ * is an empty object when optional. */
 json_t *body_parse(struct str body, bool optional, struct body_error *e);
 /* Refuses members that are not in the NULL-terminated list. prefix ("items[0].") may be "". */
 bool body_only(const json_t *o, const char *prefix, const char *const *names, struct body_error *e);
-/* A string of min..max bytes without control characters; absent or null: *out empty, if not required. */
+/* A string of min..max bytes without control characters; absent or null: *out empty, if not
+ * required. */
 bool body_text(const json_t *o, const char *prefix, const char *name, bool required, size_t min,
                size_t max, struct str *out, struct body_error *e);
 /* An integer from min to max; absent or null: *out is left alone, if not required. */

@@ -14,9 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading -----------------------------------------------------------------------------------
+ */
 
-/* Newest first. Shoppers and nobody see what is published; a storefront its own; an operator all. */
+/* Newest first. Shoppers and nobody see what is published; a storefront its own; an operator all.
+ */
 static bool listed(const struct sale *sale, const struct caller *c)
 {
     if (c->role == ROLE_STOREFRONT || c->role == ROLE_SHOPPER)
@@ -102,7 +104,8 @@ static enum status build_list(struct api *api, const struct snapshot *snap,
     return b->overflow ? ST_OVERLOADED : ST_OK;
 }
 
-/* Where the page begins: sales are walked from the newest down to the first, so this is one past it. */
+/* Where the page begins: sales are walked from the newest down to the first, so this is one past
+ * it. */
 static enum status list_start(const struct snapshot *snap, const struct caller *caller,
                               const char *after_id, unsigned *from)
 {
@@ -144,7 +147,8 @@ void sales_list(void *ctx, struct exchange *x)
         problem_status(api, x, st, "Ask for fewer sales at once.");
 }
 
-/* --- create ------------------------------------------------------------------------------------ */
+/* --- create ------------------------------------------------------------------------------------
+ */
 
 /* The sale as MariaDB has it now, into the job's body. */
 static void render_current(struct api_job *job, struct session *s, struct str id)
@@ -224,7 +228,8 @@ void sales_create(void *ctx, struct exchange *x)
     api_job_submit(job, api->engine->queries);
 }
 
-/* --- moving ------------------------------------------------------------------------------------ */
+/* --- moving ------------------------------------------------------------------------------------
+ */
 
 static void move_work(struct api_job *job, struct session *s)
 {
@@ -285,7 +290,8 @@ void sales_end(void *ctx, struct exchange *x)
     move(ctx, x, SALE_END);
 }
 
-/* --- audit ------------------------------------------------------------------------------------- */
+/* --- audit -------------------------------------------------------------------------------------
+ */
 
 static void audit_work(struct api_job *job, struct session *s)
 {
@@ -314,7 +320,8 @@ void sales_audit(void *ctx, struct exchange *x)
     struct api_job *job = sale_job(api, x, audit_work);
     if (!job)
         return;
-    if (query_known(api, x, keys) != ST_OK || query_number(api, x, "wait", 0, 60, &wait_s) != ST_OK) {
+    if (query_known(api, x, keys) != ST_OK ||
+        query_number(api, x, "wait", 0, 60, &wait_s) != ST_OK) {
         api_job_drop(job);
         return;
     }

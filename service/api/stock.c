@@ -86,10 +86,10 @@ static bool read_body(struct api_job *job, struct str body, struct body_error *e
     static const char *const names[] = {"delta", "reason", NULL};
     struct str reason;
     json_t *root = body_parse(body, false, e);
-    bool fits = root && body_only(root, "", names, e) &&
-                body_int(root, "", "delta", true, -STOCK_DELTA_MAX, STOCK_DELTA_MAX, &job->number,
-                         e) &&
-                body_text(root, "", "reason", true, 1, REASON_MAX, &reason, e);
+    bool fits =
+        root && body_only(root, "", names, e) &&
+        body_int(root, "", "delta", true, -STOCK_DELTA_MAX, STOCK_DELTA_MAX, &job->number, e) &&
+        body_text(root, "", "reason", true, 1, REASON_MAX, &reason, e);
     if (fits && job->number == 0) {
         *e = (struct body_error){"delta", "A movement of nothing is no movement."};
         fits = false;

@@ -15,7 +15,8 @@ struct worker_conf {
     int fd; /* listening; the worker's from worker_start on */
 };
 
-STATUS_MUSTCHECK enum status worker_start(const struct worker_conf *conf, struct worker **out);
+STATUS_MUSTCHECK
+enum status worker_start(const struct worker_conf *conf, struct worker **out);
 /* Accepts no more, finishes what is in flight within grace_ms, then its loop ends. Any thread. */
 void worker_drain(struct worker *w, int64_t grace_ms);
 /* Waits for the loop's end. Job threads and committers must run until then. */

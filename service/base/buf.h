@@ -2,8 +2,8 @@
  *
  * Answers, statements and log lines are built in one. An append past `max` or without memory leaves
  * the content as it was before that append and sets `overflow`, which sticks until buf_reset, so a
- * builder checks once at its end. One owner at a time; no locks. Our own, because libevent's evbuffer
- * costs an allocation and a chain per answer on the hot path.
+ * builder checks once at its end. One owner at a time; no locks. Our own, because libevent's
+ * evbuffer costs an allocation and a chain per answer on the hot path.
  */
 #pragma once
 
@@ -25,16 +25,17 @@ void buf_init(struct buf *b, size_t max);
 void buf_fini(struct buf *b);
 /* Forgets content and overflow, keeps memory. */
 void buf_reset(struct buf *b);
-/* Makes room for n more bytes and returns where to write them (the caller then adds to len), or NULL. */
+/* Makes room for n more bytes and returns where to write them (the caller then adds to len), or
+ * NULL. */
 char *buf_reserve(struct buf *b, size_t n);
 
 void buf_append(struct buf *b, const void *p, size_t n);
 void buf_add(struct buf *b, struct str s);
 void buf_char(struct buf *b, char c);
-void buf_int(struct buf *b, int64_t v);                                       /* decimal */
+void buf_int(struct buf *b, int64_t v); /* decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* Quoted JSON string; control characters, quote and backslash escaped. Bytes >= 0x80 pass as they are
- * (callers hold valid UTF-8 only). */
+/* Quoted JSON string; control characters, quote and backslash escaped. Bytes >= 0x80 pass as they
+ * are (callers hold valid UTF-8 only). */
 void buf_json(struct buf *b, struct str s);
 /* Quoted RFC 3339 UTC time with milliseconds, or null for ms == 0. */
 void buf_json_time(struct buf *b, int64_t ms);

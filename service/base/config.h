@@ -14,68 +14,68 @@
 #include <stdint.h>
 
 /* X(kind, key, default, min, max, unit, secret, help)   kind: STR (min/max: length), INT, BOOL */
-#define CONFIG_TABLE(X)                                                                            \
+#define CONFIG_TABLE(X)                                                                           \
     X(STR, listen, "127.0.0.1:8080", 1, 255, "", false,                                           \
-      "Address and port, `[v6]:port`, or `unix:/path` on which HTTP is served.")                   \
-    X(INT, workers, 0, 0, 64, "threads", false,                                                    \
-      "Event loops that serve HTTP; 0 takes one per core.")                                        \
-    X(INT, committers, 1, 1, 16, "threads", false, "Threads that commit groups of orders.")        \
-    X(INT, query_threads, 4, 1, 64, "threads", false,                                              \
-      "Threads for reads and slow writes, each with one connection to either store.")              \
-    X(STR, redis, "unix:/run/redis/redis.sock", 1, 255, "", false,                                 \
-      "Redis: `unix:/path` or `host:port`.")                                                       \
-    X(STR, redis_password, "", 0, 255, "", true, "Password for Redis AUTH; empty sends none.")     \
-    X(INT, redis_timeout_ms, 2000, 10, 60000, "ms", false, "Deadline of one Redis command.")       \
-    X(STR, sql, "unix:/run/mysqld/mysqld.sock", 1, 255, "", false,                                 \
-      "MariaDB: `unix:/path` or `host:port`.")                                                     \
-    X(STR, sql_user, "snapup", 1, 80, "", false, "MariaDB user.")                                  \
-    X(STR, sql_password, "", 0, 255, "", true, "MariaDB password.")                                \
-    X(STR, sql_database, "snapup", 1, 64, "", false, "MariaDB database; migrations create tables.") \
-    X(INT, sql_timeout_ms, 5000, 100, 60000, "ms", false,                                          \
-      "Deadline to connect to MariaDB and for one statement.")                                     \
-    X(STR, schema_dir, "schema", 1, 4000, "", false, "Folder of the numbered migrations.")         \
-    X(STR, functions_file, "service/redis/functions.lua", 1, 4000, "", false,                      \
-      "The Redis function library to load.")                                                       \
-    X(STR, openapi_file, "service/api/openapi.yaml", 1, 4000, "", false,                           \
-      "The document served at /openapi.yaml.")                                                     \
-    X(INT, commit_depth_max, 20000, 100, 1000000, "orders", false,                                 \
-      "Orders reserved and not yet durable; past it purchases get 503 `overloaded`.")              \
-    X(INT, commit_group_max, 1024, 1, 4096, "orders", false, "Most orders in one transaction.")    \
-    X(INT, reserve_batch_max, 256, 1, 1024, "orders", false, "Most purchases in one Redis call.")  \
-    X(INT, query_depth_max, 2000, 10, 100000, "jobs", false,                                       \
-      "Jobs waiting for a query thread; past it 503 `overloaded`.")                                \
-    X(INT, conns_max, 16384, 16, 1000000, "connections", false, "Open connections in all.")        \
-    X(INT, conns_per_address_max, 12288, 1, 1000000, "connections", false,                         \
-      "Open connections of one address; lower it where shoppers connect directly.")                \
-    X(INT, request_line_max, 8192, 256, 65536, "bytes", false, "Longest request line.")            \
-    X(INT, header_max, 16384, 1024, 262144, "bytes", false,                                        \
-      "Largest request line and header section together.")                                         \
-    X(INT, header_timeout_ms, 10000, 100, 600000, "ms", false,                                     \
-      "From the first byte of a request to the end of its header.")                                \
-    X(INT, body_timeout_ms, 20000, 100, 600000, "ms", false,                                       \
-      "From the end of the header to the end of the body.")                                        \
-    X(INT, idle_timeout_ms, 75000, 100, 3600000, "ms", false, "Kept-alive and silent.")            \
-    X(INT, write_timeout_ms, 20000, 100, 600000, "ms", false, "Peer reads nothing of an answer.")  \
-    X(INT, output_max, 262144, 4096, 16777216, "bytes", false,                                     \
-      "Unsent answer bytes of one connection before it is not read any further.")                  \
-    X(STR, log_level, "info", 4, 5, "", false, "`debug`, `info`, `warn` or `error`.")              \
-    X(STR, access_log, "errors", 2, 6, "", false,                                                  \
-      "Requests to log: `off`, `errors` (5xx) or `all`.")                                          \
-    X(STR, master_key, "", 0, 64, "", true,                                                        \
-      "64 hex digits; seals signing secrets in MariaDB. Required.")                                \
-    X(BOOL, production, 1, 0, 1, "", false,                                                        \
-      "Refuses demo keys and the sandbox channel.")                                                \
-    X(STR, sandbox_url, "", 0, 255, "", false,                                                     \
-      "Base URL of `snapup-sandbox`; empty turns the sandbox channel off.")                        \
-    X(STR, sandbox_secret, "", 0, 128, "", true,                                                   \
-      "Shared secret of the sandbox channel's notifications.")                                     \
-    X(STR, state_file, "", 0, 4000, "", false,                                                     \
+      "Address and port, `[v6]:port`, or `unix:/path` on which HTTP is served.")                  \
+    X(INT, workers, 0, 0, 64, "threads", false,                                                   \
+      "Event loops that serve HTTP; 0 takes one per core.")                                       \
+    X(INT, committers, 1, 1, 16, "threads", false, "Threads that commit groups of orders.")       \
+    X(INT, query_threads, 4, 1, 64, "threads", false,                                             \
+      "Threads for reads and slow writes, each with one connection to either store.")             \
+    X(STR, redis, "unix:/run/redis/redis.sock", 1, 255, "", false,                                \
+      "Redis: `unix:/path` or `host:port`.")                                                      \
+    X(STR, redis_password, "", 0, 255, "", true, "Password for Redis AUTH; empty sends none.")    \
+    X(INT, redis_timeout_ms, 2000, 10, 60000, "ms", false, "Deadline of one Redis command.")      \
+    X(STR, sql, "unix:/run/mysqld/mysqld.sock", 1, 255, "", false,                                \
+      "MariaDB: `unix:/path` or `host:port`.")                                                    \
+    X(STR, sql_user, "snapup", 1, 80, "", false, "MariaDB user.")                                 \
+    X(STR, sql_password, "", 0, 255, "", true, "MariaDB password.")                               \
+    X(STR, sql_database, "snapup", 1, 64, "", false,                                              \
+      "MariaDB database; migrations create tables.")                                              \
+    X(INT, sql_timeout_ms, 5000, 100, 60000, "ms", false,                                         \
+      "Deadline to connect to MariaDB and for one statement.")                                    \
+    X(STR, schema_dir, "schema", 1, 4000, "", false, "Folder of the numbered migrations.")        \
+    X(STR, functions_file, "service/redis/functions.lua", 1, 4000, "", false,                     \
+      "The Redis function library to load.")                                                      \
+    X(STR, openapi_file, "service/api/openapi.yaml", 1, 4000, "", false,                          \
+      "The document served at /openapi.yaml.")                                                    \
+    X(INT, commit_depth_max, 20000, 100, 1000000, "orders", false,                                \
+      "Orders reserved and not yet durable; past it purchases get 503 `overloaded`.")             \
+    X(INT, commit_group_max, 1024, 1, 4096, "orders", false, "Most orders in one transaction.")   \
+    X(INT, reserve_batch_max, 256, 1, 1024, "orders", false, "Most purchases in one Redis call.") \
+    X(INT, query_depth_max, 2000, 10, 100000, "jobs", false,                                      \
+      "Jobs waiting for a query thread; past it 503 `overloaded`.")                               \
+    X(INT, conns_max, 16384, 16, 1000000, "connections", false, "Open connections in all.")       \
+    X(INT, conns_per_address_max, 12288, 1, 1000000, "connections", false,                        \
+      "Open connections of one address; lower it where shoppers connect directly.")               \
+    X(INT, request_line_max, 8192, 256, 65536, "bytes", false, "Longest request line.")           \
+    X(INT, header_max, 16384, 1024, 262144, "bytes", false,                                       \
+      "Largest request line and header section together.")                                        \
+    X(INT, header_timeout_ms, 10000, 100, 600000, "ms", false,                                    \
+      "From the first byte of a request to the end of its header.")                               \
+    X(INT, body_timeout_ms, 20000, 100, 600000, "ms", false,                                      \
+      "From the end of the header to the end of the body.")                                       \
+    X(INT, idle_timeout_ms, 75000, 100, 3600000, "ms", false, "Kept-alive and silent.")           \
+    X(INT, write_timeout_ms, 20000, 100, 600000, "ms", false, "Peer reads nothing of an answer.") \
+    X(INT, output_max, 262144, 4096, 16777216, "bytes", false,                                    \
+      "Unsent answer bytes of one connection before it is not read any further.")                 \
+    X(STR, log_level, "info", 4, 5, "", false, "`debug`, `info`, `warn` or `error`.")             \
+    X(STR, access_log, "errors", 2, 6, "", false,                                                 \
+      "Requests to log: `off`, `errors` (5xx) or `all`.")                                         \
+    X(STR, master_key, "", 0, 64, "", true,                                                       \
+      "64 hex digits; seals signing secrets in MariaDB. Required.")                               \
+    X(BOOL, production, 1, 0, 1, "", false, "Refuses demo keys and the sandbox channel.")         \
+    X(STR, sandbox_url, "", 0, 255, "", false,                                                    \
+      "Base URL of `snapup-sandbox`; empty turns the sandbox channel off.")                       \
+    X(STR, sandbox_secret, "", 0, 128, "", true,                                                  \
+      "Shared secret of the sandbox channel's notifications.")                                    \
+    X(STR, state_file, "", 0, 4000, "", false,                                                    \
       "File to write the listening address to once ready; empty writes none.")
 
 struct config {
-#define CONFIG_FIELD_STR  char *
-#define CONFIG_FIELD_INT  int64_t
-#define CONFIG_FIELD_BOOL bool
+#define CONFIG_FIELD_STR                                char *
+#define CONFIG_FIELD_INT                                int64_t
+#define CONFIG_FIELD_BOOL                               bool
 #define X(kind, key, def, min, max, unit, secret, help) CONFIG_FIELD_##kind key;
     CONFIG_TABLE(X)
 #undef X
@@ -83,15 +83,16 @@ struct config {
 
 /* Defaults, then the file (path may be NULL), then env ("NAME=value" array, NULL-terminated; may be
  * NULL). On ST_INVALID_REQUEST, error (size bytes) names the key and the reason and cfg is empty.
- * SNAPUP_ variables that are no key are refused, but for SNAPUP_STATE, SNAPUP_CONFIG and SNAPUP_BUILD,
- * which belong to the scripts around us. */
-STATUS_MUSTCHECK enum status config_load(struct config *cfg, const char *path, char *const *env,
-                                         char *error, size_t size);
+ * SNAPUP_ variables that are no key are refused, but for SNAPUP_STATE, SNAPUP_CONFIG and
+ * SNAPUP_BUILD, which belong to the scripts around us. */
+STATUS_MUSTCHECK
+enum status config_load(struct config *cfg, const char *path, char *const *env, char *error,
+                        size_t size);
 void config_fini(struct config *cfg);
 
 /* The same checks on INI text in memory, for the fuzzer and tests. */
-STATUS_MUSTCHECK enum status config_parse(struct config *cfg, struct str text, char *error,
-                                          size_t size);
+STATUS_MUSTCHECK
+enum status config_parse(struct config *cfg, struct str text, char *error, size_t size);
 
 struct buf;
 /* Markdown table of all keys, for README (make docs checks it). */

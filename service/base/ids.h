@@ -1,9 +1,9 @@
 /* ids.h - ULIDs: 128 bits, 48 of milliseconds, then route, then randomness.
  *
- * Text form is Crockford base32, 26 characters, behind a prefix ("ord_01J…"). The time comes first, so
- * a primary key of ids is a log (DESIGN section 4). For orders, bits 48..79 hold the route: sale number
- * (24 bits) and shard (8 bits), so an id leads to its shard (research/protocol-review.md); the last 48
- * bits are random. For everything else the route is random too. One source per thread.
+ * Text form is Crockford base32, 26 characters, behind a prefix ("ord_01J…"). The time comes first,
+ * so a primary key of ids is a log (DESIGN section 4). For orders, bits 48..79 hold the route: sale
+ * number (24 bits) and shard (8 bits), so an id leads to its shard (research/protocol-review.md);
+ * the last 48 bits are random. For everything else the route is random too. One source per thread.
  */
 #pragma once
 
@@ -38,7 +38,8 @@ bool uid_equal(const struct uid *a, const struct uid *b);
 /* Writes prefix, 26 characters and a NUL; returns the length without NUL. out holds at least
  * strlen(prefix) + 27 bytes. Upper case. */
 size_t uid_format(const char *prefix, const struct uid *id, char *out);
-/* Accepts exactly prefix + 26 base32 characters in the form uid_format writes (upper case, first digit
+/* Accepts exactly prefix + 26 base32 characters in the form uid_format writes (upper case, first
+ * digit
  * <= 7). False otherwise. */
 bool uid_parse(const char *prefix, struct str text, struct uid *id);
 

@@ -1,9 +1,9 @@
 /* log.h - JSON lines that do not wait.
  *
- * A line is built on the caller's stack and copied into a bounded ring; one writer thread drains it to
- * a descriptor. A full ring drops the line and counts it (metric log_dropped). Every line has `ts`,
- * `level`, `event`, and `request_id` when there is one. Secrets have no formatter: callers never pass
- * tokens, keys or signatures. Any thread.
+ * A line is built on the caller's stack and copied into a bounded ring; one writer thread drains it
+ * to a descriptor. A full ring drops the line and counts it (metric log_dropped). Every line has
+ * `ts`, `level`, `event`, and `request_id` when there is one. Secrets have no formatter: callers
+ * never pass tokens, keys or signatures. Any thread.
  */
 #pragma once
 
@@ -12,7 +12,12 @@
 
 #include <stdint.h>
 
-enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR }; /* who acts: nobody, nobody, soon, now */
+enum log_level {
+    LOG_DEBUG,
+    LOG_INFO,
+    LOG_WARN,
+    LOG_ERROR
+}; /* who acts: nobody, nobody, soon, now */
 
 struct log;
 
@@ -28,7 +33,8 @@ struct log_field {
 #define LF_INT(k, v) ((struct log_field){(k), LOG_F_INT, {0}, (v)})
 
 /* Writes to fd (not closed by us) lines of level and above. Starts the writer thread. */
-STATUS_MUSTCHECK enum status log_create(int fd, enum log_level level, struct log **out);
+STATUS_MUSTCHECK
+enum status log_create(int fd, enum log_level level, struct log **out);
 /* Writes out what waits, ends the thread. */
 void log_destroy(struct log **lg);
 void log_set_level(struct log *lg, enum log_level level);
@@ -36,15 +42,14 @@ bool log_level_parse(const char *text, enum log_level *level);
 uint64_t log_dropped(struct log *lg);
 
 /* event: a fixed snake_case word. request_id may be empty. lg may be NULL (tests): then nothing.
- * Lines end at 4 KiB: a field that does not fit is left out, and `cut` says how many were. Bytes that
- * are not UTF-8 become '?'. */
+ * Lines end at 4 KiB: a field that does not fit is left out, and `cut` says how many were. Bytes
+ * that are not UTF-8 become '?'. */
 void log_write(struct log *lg, enum log_level level, const char *event, struct str request_id,
                const struct log_field *fields, unsigned n);
 
-#define LOG(lg, level, event, ...)                                                                 \
-    log_write((lg), (level), (event), (struct str){0},                                             \
-              (const struct log_field[]){__VA_ARGS__},                                             \
+#define LOG(lg, level, event, ...)                                                              \
+    log_write((lg), (level), (event), (struct str){0}, (const struct log_field[]){__VA_ARGS__}, \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
-#define LOG_RQ(lg, level, event, request_id, ...)                                                  \
-    log_write((lg), (level), (event), (request_id), (const struct log_field[]){__VA_ARGS__},       \
+#define LOG_RQ(lg, level, event, request_id, ...)                                            \
+    log_write((lg), (level), (event), (request_id), (const struct log_field[]){__VA_ARGS__}, \
               sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))

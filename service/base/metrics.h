@@ -1,8 +1,8 @@
 /* metrics.h - what is counted, one row each, and Prometheus' text of it.
  *
- * Each thread counts in a block of its own (relaxed atomics, single writer), so counting costs an add;
- * metrics_render sums the blocks. Durations are microseconds inside and seconds in the text. Route rows
- * are two-dimensional: (route, status) counters and a latency histogram per route.
+ * Each thread counts in a block of its own (relaxed atomics, single writer), so counting costs an
+ * add; metrics_render sums the blocks. Durations are microseconds inside and seconds in the text.
+ * Route rows are two-dimensional: (route, status) counters and a latency histogram per route.
  */
 #pragma once
 
@@ -12,57 +12,58 @@
 #include <stdint.h>
 
 /* X(id, name, help) */
-#define METRICS_COUNTERS(X)                                                                        \
-    X(CONNS_ACCEPTED, "connections_accepted_total", "Connections accepted.")                       \
-    X(CONNS_REFUSED, "connections_refused_total",                                                  \
-      "Connections closed at once: over a cap or out of descriptors. Raise caps or add instances.") \
-    X(CONNS_TIMED_OUT, "connections_timed_out_total",                                              \
-      "Connections closed at a header, body, idle or write deadline.")                             \
-    X(RESERVE_CALLS, "reserve_calls_total", "Redis calls that reserved a batch.")                  \
-    X(RESERVE_REQUESTS, "reserve_requests_total", "Purchases that reached Redis.")                 \
-    X(RESERVE_WON, "reserve_won_total", "Purchases that got their units.")                         \
-    X(REFUSED_LOCALLY, "refused_locally_total", "Purchases refused from memory.")                  \
-    X(COMMITS, "commits_total", "Transactions that wrote orders.")                                 \
-    X(COMMIT_ROWS, "commit_rows_total", "Orders committed.")                                       \
-    X(COMMIT_FALLBACKS, "commit_fallbacks_total",                                                  \
-      "Groups committed again row by row after a duplicate, a deadlock or a lost answer.")         \
-    X(COMMIT_FENCED, "commit_fenced_total", "Orders refused because their epoch had ended.")       \
-    X(QUERIES, "queries_total", "Jobs run by query threads.")                                      \
-    X(ORDERS_PAID, "orders_paid_total", "Orders that became paid.")                                \
-    X(ORDERS_CANCELLED, "orders_cancelled_total", "Orders cancelled.")                             \
-    X(ORDERS_EXPIRED, "orders_expired_total", "Orders whose time to pay ran out.")                 \
-    X(WEBHOOKS, "webhooks_total", "Channel notifications with a good signature.")                  \
-    X(WEBHOOKS_REPEATED, "webhooks_repeated_total", "Notifications seen before.")                  \
-    X(WEBHOOKS_UNMATCHED, "webhooks_unmatched_total",                                              \
-      "Notifications for a payment we do not know. Any is worth a look.")                          \
-    X(PAYMENTS_UNAPPLIED, "payments_unapplied_total",                                              \
-      "Money captured for an order that could not take it. To be refunded.")                       \
-    X(OUTBOX_DELIVERED, "outbox_delivered_total", "Movements told to Redis.")                      \
-    X(REBUILDS, "rebuilds_total", "Shards loaded into Redis under a new epoch.")                   \
-    X(REDIS_ERRORS, "redis_errors_total", "Redis calls that failed or were not answered.")         \
+#define METRICS_COUNTERS(X)                                                                  \
+    X(CONNS_ACCEPTED, "connections_accepted_total", "Connections accepted.")                 \
+    X(CONNS_REFUSED, "connections_refused_total",                                            \
+      "Connections closed at once: over a cap or out of descriptors. Raise caps or add "     \
+      "instances.")                                                                          \
+    X(CONNS_TIMED_OUT, "connections_timed_out_total",                                        \
+      "Connections closed at a header, body, idle or write deadline.")                       \
+    X(RESERVE_CALLS, "reserve_calls_total", "Redis calls that reserved a batch.")            \
+    X(RESERVE_REQUESTS, "reserve_requests_total", "Purchases that reached Redis.")           \
+    X(RESERVE_WON, "reserve_won_total", "Purchases that got their units.")                   \
+    X(REFUSED_LOCALLY, "refused_locally_total", "Purchases refused from memory.")            \
+    X(COMMITS, "commits_total", "Transactions that wrote orders.")                           \
+    X(COMMIT_ROWS, "commit_rows_total", "Orders committed.")                                 \
+    X(COMMIT_FALLBACKS, "commit_fallbacks_total",                                            \
+      "Groups committed again row by row after a duplicate, a deadlock or a lost answer.")   \
+    X(COMMIT_FENCED, "commit_fenced_total", "Orders refused because their epoch had ended.") \
+    X(QUERIES, "queries_total", "Jobs run by query threads.")                                \
+    X(ORDERS_PAID, "orders_paid_total", "Orders that became paid.")                          \
+    X(ORDERS_CANCELLED, "orders_cancelled_total", "Orders cancelled.")                       \
+    X(ORDERS_EXPIRED, "orders_expired_total", "Orders whose time to pay ran out.")           \
+    X(WEBHOOKS, "webhooks_total", "Channel notifications with a good signature.")            \
+    X(WEBHOOKS_REPEATED, "webhooks_repeated_total", "Notifications seen before.")            \
+    X(WEBHOOKS_UNMATCHED, "webhooks_unmatched_total",                                        \
+      "Notifications for a payment we do not know. Any is worth a look.")                    \
+    X(PAYMENTS_UNAPPLIED, "payments_unapplied_total",                                        \
+      "Money captured for an order that could not take it. To be refunded.")                 \
+    X(OUTBOX_DELIVERED, "outbox_delivered_total", "Movements told to Redis.")                \
+    X(REBUILDS, "rebuilds_total", "Shards loaded into Redis under a new epoch.")             \
+    X(REDIS_ERRORS, "redis_errors_total", "Redis calls that failed or were not answered.")   \
     X(SQL_ERRORS, "sql_errors_total", "MariaDB statements that failed.")
 
 /* X(id, name, help): histograms of microseconds, shown in seconds */
-#define METRICS_TIMES(X)                                                                           \
-    X(RESERVE, "reserve_seconds", "Redis time of a reserving call.")                               \
-    X(COMMIT, "commit_seconds", "MariaDB time of a group, BEGIN to COMMIT.")                       \
-    X(COMMIT_WAIT, "commit_wait_seconds", "Time a batch waits for its committer.")                 \
-    X(QUERY, "query_seconds", "Time of a query thread's job.")                                     \
+#define METRICS_TIMES(X)                                                           \
+    X(RESERVE, "reserve_seconds", "Redis time of a reserving call.")               \
+    X(COMMIT, "commit_seconds", "MariaDB time of a group, BEGIN to COMMIT.")       \
+    X(COMMIT_WAIT, "commit_wait_seconds", "Time a batch waits for its committer.") \
+    X(QUERY, "query_seconds", "Time of a query thread's job.")                     \
     X(QUERY_WAIT, "query_wait_seconds", "Time a job waits for a query thread.")
 
 /* X(id, name, help): histograms of counts */
-#define METRICS_SIZES(X)                                                                           \
-    X(BATCH, "reserve_batch_size", "Purchases in one Redis call.")                                 \
+#define METRICS_SIZES(X)                                           \
+    X(BATCH, "reserve_batch_size", "Purchases in one Redis call.") \
     X(GROUP, "commit_group_size", "Orders in one transaction.")
 
 /* X(id, name, help): values set or read now */
-#define METRICS_GAUGES(X)                                                                          \
-    X(CONNS, "connections", "Open connections.")                                                   \
-    X(STREAMS, "event_streams", "Open event streams.")                                             \
-    X(COMMIT_DEPTH, "commit_depth", "Orders reserved and not yet durable.")                        \
-    X(QUERY_DEPTH, "query_depth", "Jobs waiting for a query thread.")                              \
-    X(OUTBOX_DEPTH, "outbox_depth", "Movements MariaDB has and Redis was not told.")               \
-    X(LOG_DROPPED, "log_dropped", "Log lines dropped since the start.")                            \
+#define METRICS_GAUGES(X)                                                            \
+    X(CONNS, "connections", "Open connections.")                                     \
+    X(STREAMS, "event_streams", "Open event streams.")                               \
+    X(COMMIT_DEPTH, "commit_depth", "Orders reserved and not yet durable.")          \
+    X(QUERY_DEPTH, "query_depth", "Jobs waiting for a query thread.")                \
+    X(OUTBOX_DEPTH, "outbox_depth", "Movements MariaDB has and Redis was not told.") \
+    X(LOG_DROPPED, "log_dropped", "Log lines dropped since the start.")              \
     X(READY, "ready", "1 while the service can sell.")
 
 #define MX_C(id, name, help) M_##id,
@@ -81,9 +82,10 @@ enum metric_gauge { METRICS_GAUGES(MX_G) MG_COUNT };
 struct metrics;       /* the process' */
 struct metrics_block; /* one thread's */
 
-/* route_names: n labels that outlive the metrics (static), up to 120 bytes, no quote or backslash. */
-STATUS_MUSTCHECK enum status metrics_create(const char *const *route_names, unsigned n,
-                                            struct metrics **out);
+/* route_names: n labels that outlive the metrics (static), up to 120 bytes, no quote or backslash.
+ */
+STATUS_MUSTCHECK
+enum status metrics_create(const char *const *route_names, unsigned n, struct metrics **out);
 void metrics_destroy(struct metrics **m);
 /* A block for the calling thread; owned by m. NULL without memory. m may be NULL (tests): NULL. */
 struct metrics_block *metrics_block(struct metrics *m);

@@ -30,10 +30,10 @@ static enum status need_storefront(struct session *s, struct str id, int64_t *no
         st = sql_run(s->sql, "SELECT n FROM counters WHERE name = 'storefront' FOR UPDATE", NULL, 0,
                      on_number, no, NULL);
     const struct sql_val row[] = {SQL_INT(*no), SQL_STR(id), SQL_INT(clock_wall_ms())};
-    return st == ST_OK ? sql_run(s->sql,
-                                 "INSERT INTO storefronts (no, id, created_ms) VALUES (?, ?, ?)",
-                                 row, 3, NULL, NULL, NULL)
-                       : st;
+    return st == ST_OK
+               ? sql_run(s->sql, "INSERT INTO storefronts (no, id, created_ms) VALUES (?, ?, ?)",
+                         row, 3, NULL, NULL, NULL)
+               : st;
 }
 
 static enum status add_key(struct session *s, struct str key, int64_t storefront, const char *role,

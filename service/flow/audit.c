@@ -90,19 +90,22 @@ static enum status count_money(struct session *s, struct counts *k, const struct
             "WHERE " OF_SALE " AND p.state = 3 GROUP BY o.id HAVING COUNT(*) > 1) t",
             of_sale, 2, &k->paid_twice);
     if (st == ST_OK)
-        st = count_one(s,
-                       "SELECT COUNT(*) FROM payments p JOIN orders o ON o.id = p.order_id WHERE "
-                       OF_SALE " AND p.state = 3 AND o.state = 1",
-                       of_sale, 2, &k->unpaid_paid);
+        st = count_one(
+            s,
+            "SELECT COUNT(*) FROM payments p JOIN orders o ON o.id = p.order_id WHERE " OF_SALE
+            " AND p.state = 3 AND o.state = 1",
+            of_sale, 2, &k->unpaid_paid);
     if (st == ST_OK)
-        st = count_one(s,
-                       "SELECT COUNT(*) FROM payments p JOIN orders o ON o.id = p.order_id WHERE "
-                       OF_SALE " AND p.state = 5",
-                       of_sale, 2, &k->unapplied);
+        st = count_one(
+            s,
+            "SELECT COUNT(*) FROM payments p JOIN orders o ON o.id = p.order_id WHERE " OF_SALE
+            " AND p.state = 5",
+            of_sale, 2, &k->unapplied);
     return st;
 }
 
-/* Notifications that matched no payment, or not its amount, name the order; its id names the sale. */
+/* Notifications that matched no payment, or not its amount, name the order; its id names the sale.
+ */
 static bool on_odd_notice(void *arg, const struct sql_val *c, unsigned n)
 {
     struct counts *k = arg;
@@ -115,17 +118,16 @@ static bool on_odd_notice(void *arg, const struct sql_val *c, unsigned n)
 static enum status count_rules(struct session *s, struct counts *k, const struct sql_val *of_sale,
                                const struct sql_val *overdue)
 {
-    enum status st = count_one(
-        s,
-        "SELECT COUNT(*) FROM (SELECT o.shopper FROM orders o JOIN items i ON i.no = o.item WHERE "
-        OF_SALE " AND o.state IN (1, 2) GROUP BY o.item, o.shopper, i.per_shopper "
-        "HAVING SUM(o.qty) > i.per_shopper) t",
-        of_sale, 2, &k->over_limit);
+    enum status st = count_one(s,
+                               "SELECT COUNT(*) FROM (SELECT o.shopper FROM orders o JOIN items i "
+                               "ON i.no = o.item WHERE " OF_SALE
+                               " AND o.state IN (1, 2) GROUP BY o.item, o.shopper, i.per_shopper "
+                               "HAVING SUM(o.qty) > i.per_shopper) t",
+                               of_sale, 2, &k->over_limit);
     if (st == ST_OK)
-        st = count_one(s,
-                       "SELECT COUNT(*) FROM orders o WHERE " OF_SALE
-                       " AND o.id < ? AND o.state = 1",
-                       overdue, 3, &k->overdue);
+        st = count_one(
+            s, "SELECT COUNT(*) FROM orders o WHERE " OF_SALE " AND o.id < ? AND o.state = 1",
+            overdue, 3, &k->overdue);
     if (st == ST_OK)
         st = sql_run(s->sql,
                      "SELECT order_id FROM webhook_events WHERE outcome IN ('unmatched', "
@@ -143,7 +145,8 @@ static enum status count_rules(struct session *s, struct counts *k, const struct
                        "(@@log_bin = 0 OR @@sync_binlog = 1)",
                        NULL, 0, &k->durable);
     if (st == ST_OK)
-        st = count_one(s, "SELECT COUNT(*) FROM outbox WHERE sale = ?", of_sale + 1, 1, &k->releases);
+        st = count_one(s, "SELECT COUNT(*) FROM outbox WHERE sale = ?", of_sale + 1, 1,
+                       &k->releases);
     return st;
 }
 
@@ -163,10 +166,11 @@ static enum status read_ledger(struct session *s, struct counts *k)
                  "(SELECT no FROM items WHERE sale = ?)",
                  args + 1, 1, on_stock, k, NULL);
     if (st == ST_OK)
-        st = sql_run(s->sql,
-                     "SELECT o.item, o.state, CAST(SUM(o.qty) AS INTEGER) FROM orders o WHERE " OF_SALE
-                     " GROUP BY o.item, o.state",
-                     args, 2, on_orders, k, NULL);
+        st = sql_run(
+            s->sql,
+            "SELECT o.item, o.state, CAST(SUM(o.qty) AS INTEGER) FROM orders o WHERE " OF_SALE
+            " GROUP BY o.item, o.state",
+            args, 2, on_orders, k, NULL);
     if (st == ST_OK)
         st = count_money(s, k, args);
     if (st == ST_OK)
@@ -199,8 +203,7 @@ static enum status read_gates(struct session *s, struct counts *k)
 static void check(struct audit *a, const char *promise, const char *name, int64_t expected,
                   int64_t found)
 {
-    a->check[a->checks++] =
-        (struct audit_check){name, promise, expected == found, expected, found};
+    a->check[a->checks++] = (struct audit_check){name, promise, expected == found, expected, found};
     a->ok = a->ok && expected == found;
 }
 
@@ -272,8 +275,8 @@ enum status audit_sale(struct session *s, const struct sale *sale, int64_t wait_
         enum status st = audit_once(s, sale, out);
         if (st != ST_OK)
             return st;
-        bool quiet = out->pending_log == 0 && out->pending_committing == 0 &&
-                     out->pending_releases == 0;
+        bool quiet =
+            out->pending_log == 0 && out->pending_committing == 0 && out->pending_releases == 0;
         if ((quiet && out->ok) || clock_mono_us() >= until_us)
             return ST_OK;
         audit_free(out);

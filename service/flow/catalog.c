@@ -16,8 +16,8 @@ struct catalog {
     struct catalog_source source;
 };
 
-enum status catalog_create(const uint8_t master_key[SEAL_KEY_LEN], bool production,
-                           struct log *log, struct catalog **out)
+enum status catalog_create(const uint8_t master_key[SEAL_KEY_LEN], bool production, struct log *log,
+                           struct catalog **out)
 {
     struct catalog *c = calloc(1, sizeof(*c));
     if (!c)

@@ -1,8 +1,8 @@
 /* catalog.h - what is for sale and who may ask, as every thread sees it: immutable snapshots.
  *
- * MariaDB decides; a snapshot is one consistent read of it (all sales, items, shards and keys) with a
- * version that every change bumps (counters.catalog). A loop holds one reference and swaps it between
- * requests, so handlers see one version from beginning to end and take no lock.
+ * MariaDB decides; a snapshot is one consistent read of it (all sales, items, shards and keys) with
+ * a version that every change bumps (counters.catalog). A loop holds one reference and swaps it
+ * between requests, so handlers see one version from beginning to end and take no lock.
  */
 #pragma once
 
@@ -28,7 +28,7 @@ struct sale_item {
 
 struct sale_shard {
     int64_t epoch;
-    bool ready;                     /* loaded into loaded_in under epoch */
+    bool ready; /* loaded into loaded_in under epoch */
     struct redis_identity loaded_in;
     struct shard_keys keys;
     struct live_shard *live;
@@ -59,15 +59,18 @@ struct api_key {
 struct snapshot; /* opaque; see the getters */
 struct catalog;
 
-STATUS_MUSTCHECK enum status catalog_create(const uint8_t master_key[SEAL_KEY_LEN], bool production,
-                                            struct log *log, struct catalog **out);
+STATUS_MUSTCHECK
+enum status catalog_create(const uint8_t master_key[SEAL_KEY_LEN], bool production, struct log *log,
+                           struct catalog **out);
 void catalog_destroy(struct catalog **c); /* after every reader */
 
-/* Reads MariaDB if its version differs from ours. Any thread with a connection; ST_OK also when nothing
- * changed. Demo keys in a production catalogue are left out and logged. */
-STATUS_MUSTCHECK enum status catalog_reload(struct catalog *c, struct sql *sql);
+/* Reads MariaDB if its version differs from ours. Any thread with a connection; ST_OK also when
+ * nothing changed. Demo keys in a production catalogue are left out and logged. */
+STATUS_MUSTCHECK
+enum status catalog_reload(struct catalog *c, struct sql *sql);
 /* Statement that every change of the catalogue runs in its own transaction. */
-STATUS_MUSTCHECK enum status catalog_touch(struct sql *sql);
+STATUS_MUSTCHECK
+enum status catalog_touch(struct sql *sql);
 
 /* A thread's view. */
 struct catalog_reader {

@@ -30,19 +30,20 @@ struct snapshot {
     uint64_t version;
     struct chunk *chunks;
     unsigned sales, items, keys, signers, storefronts;
-    struct sale *sale;              /* by number */
-    const struct sale **by_id;      /* open addressing, by_id_mask + 1 places */
+    struct sale *sale;         /* by number */
+    const struct sale **by_id; /* open addressing, by_id_mask + 1 places */
     unsigned by_id_mask;
     struct item_place {
         uint32_t no;
         unsigned sale, item;
-    } *item; /* by number */
-    struct api_key *key;            /* by hash */
+    } * item;            /* by number */
+    struct api_key *key; /* by hash */
     struct token_key *signer;
-    struct storefront *storefront;  /* by number */
+    struct storefront *storefront; /* by number */
 };
 
-STATUS_MUSTCHECK enum status snapshot_load(struct sql *sql, const struct catalog_source *source,
-                                           struct catalog_registry *registry, uint64_t version,
-                                           struct snapshot **out);
+STATUS_MUSTCHECK
+enum status snapshot_load(struct sql *sql, const struct catalog_source *source,
+                          struct catalog_registry *registry, uint64_t version,
+                          struct snapshot **out);
 void snapshot_free(struct snapshot *s);

@@ -1,4 +1,5 @@
-/* engine.h - what every flow shares: the parts of the process, built once by main.c, read-only after. */
+/* engine.h - what every flow shares: the parts of the process, built once by main.c, read-only
+ * after. */
 #pragma once
 
 #include "base/config.h"
@@ -22,7 +23,8 @@ struct engine {
     struct jobs *queries; /* what callers wait for */
     struct jobs *chores;  /* what nobody waits for: sweeps, deliveries, rebuilds, refreshes */
     struct uid instance;  /* this process, as owner of leases and log entries */
-    struct jobs *payers;  /* what waits for payment channels, so that a slow one delays nobody else */
-    struct jobs *audits;  /* audits wait for quiet; one at a time */
+    struct jobs
+        *payers; /* what waits for payment channels, so that a slow one delays nobody else */
+    struct jobs *audits; /* audits wait for quiet; one at a time */
     struct channel_set *channels;
 };

@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The cursor never comes closer to now than this, so that commits younger than it need not touch it; see
- * LATE_MS in commit_rows.c, which must be smaller. */
+/* The cursor never comes closer to now than this, so that commits younger than it need not touch
+ * it; see LATE_MS in commit_rows.c, which must be smaller. */
 enum { BATCH = OUTBOX_BATCH, TRAIL_MS = 10000 };
 
 struct batch {
@@ -42,8 +42,9 @@ static enum status read_cursor(struct session *s, uint32_t pay_within_s, int64_t
     const struct sql_val key[] = {SQL_INT(pay_within_s)};
     *cursor = uid_floor(starts_ms);
     const struct sql_val row[] = {SQL_INT(pay_within_s), SQL_BYTES(cursor->b, UID_LEN)};
-    enum status st = sql_run(s->sql, "INSERT IGNORE INTO expiry_cursors (pay_within_s, upto) "
-                                     "VALUES (?, ?)",
+    enum status st = sql_run(s->sql,
+                             "INSERT IGNORE INTO expiry_cursors (pay_within_s, upto) "
+                             "VALUES (?, ?)",
                              row, 2, NULL, NULL, NULL);
     if (st != ST_OK)
         return st;
@@ -57,9 +58,8 @@ static enum status move_cursor(struct session *s, uint32_t pay_within_s, const s
 {
     const struct sql_val args[] = {SQL_BYTES(to->b, UID_LEN), SQL_INT(pay_within_s),
                                    SQL_BYTES(from->b, UID_LEN)};
-    return sql_run(s->sql,
-                   "UPDATE expiry_cursors SET upto = ? WHERE pay_within_s = ? AND upto = ?", args,
-                   3, NULL, NULL, NULL);
+    return sql_run(s->sql, "UPDATE expiry_cursors SET upto = ? WHERE pay_within_s = ? AND upto = ?",
+                   args, 3, NULL, NULL, NULL);
 }
 
 /* Rows are locked and still pending, so every one must change. */

@@ -56,7 +56,8 @@ enum status gate_check(struct session *s, const struct sale_shard *shard)
     return shard->ready && redis_identity_equal(&id, &shard->loaded_in) ? ST_OK : ST_FENCED;
 }
 
-/* Runs s->args on the shard's Redis and judges the answer; *reply is set (the caller's) on ST_OK. */
+/* Runs s->args on the shard's Redis and judges the answer; *reply is set (the caller's) on ST_OK.
+ */
 static enum status gate_call(struct session *s, const struct sale_shard *shard, redisReply **reply)
 {
     redisReply *r = NULL;

@@ -15,35 +15,39 @@ struct gate_hold {
     uint8_t gen;
 };
 
-/* Gives back holds (harmless twice), naming the epoch of the change (rule R4); on ST_OK the units are in
- * the sale's live hints, too. */
-STATUS_MUSTCHECK enum status gate_release(struct session *s, const struct sale *sale, unsigned shard,
-                                          int64_t epoch, const struct gate_hold *holds, unsigned n);
+/* Gives back holds (harmless twice), naming the epoch of the change (rule R4); on ST_OK the units
+ * are in the sale's live hints, too. */
+STATUS_MUSTCHECK
+enum status gate_release(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
+                         const struct gate_hold *holds, unsigned n);
 /* Tells the running total of units ever added (rule R5). */
-STATUS_MUSTCHECK enum status gate_add(struct session *s, const struct sale *sale, unsigned shard,
-                                      int64_t epoch, struct str sku, int64_t added);
-/* Reserves one row outside a worker's batch (stock taken back, rule R5). *code as functions.lua says;
- * log_id (40 bytes) names the entry to delete afterwards; *left units after it. */
-STATUS_MUSTCHECK enum status gate_reserve(struct session *s, const struct sale *sale, unsigned shard,
-                                          const struct row *row, char *code, char log_id[40],
-                                          int64_t *left);
+STATUS_MUSTCHECK
+enum status gate_add(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
+                     struct str sku, int64_t added);
+/* Reserves one row outside a worker's batch (stock taken back, rule R5). *code as functions.lua
+ * says; log_id (40 bytes) names the entry to delete afterwards; *left units after it. */
+STATUS_MUSTCHECK
+enum status gate_reserve(struct session *s, const struct sale *sale, unsigned shard,
+                         const struct row *row, char *code, char log_id[40], int64_t *left);
 /* Deletes one log entry after its row is durable (rule R10). */
-STATUS_MUSTCHECK enum status gate_ack(struct session *s, const struct sale *sale, unsigned shard,
-                                      const char *log_id);
+STATUS_MUSTCHECK
+enum status gate_ack(struct session *s, const struct sale *sale, unsigned shard,
+                     const char *log_id);
 
 struct gate_units {
     int64_t left, added;
 };
 
 struct gate_view {
-    int64_t epoch;    /* 0: closed */
-    int64_t log;      /* entries */
+    int64_t epoch; /* 0: closed */
+    int64_t log;   /* entries */
     int64_t wins;
     struct gate_units *units; /* [sale->items], left -1: not there; caller's array */
 };
 
-STATUS_MUSTCHECK enum status gate_peek(struct session *s, const struct sale *sale, unsigned shard,
-                                       struct gate_view *view);
+STATUS_MUSTCHECK
+enum status gate_peek(struct session *s, const struct sale *sale, unsigned shard,
+                      struct gate_view *view);
 /* An order the gate knows and MariaDB perhaps not yet. item NULL: not there. */
 struct gate_found {
     const struct sale_item *item;
@@ -51,19 +55,23 @@ struct gate_found {
     uint32_t qty;
 };
 /* shopper empty: the log is searched, else what he holds. */
-STATUS_MUSTCHECK enum status gate_find(struct session *s, const struct sale *sale, unsigned shard,
-                                       const struct uid *id, struct str shopper,
-                                       struct gate_found *found);
+STATUS_MUSTCHECK
+enum status gate_find(struct session *s, const struct sale *sale, unsigned shard,
+                      const struct uid *id, struct str shopper, struct gate_found *found);
 /* Sum of held units per item by walking `held` (for the audit); units has sale->items places. */
-STATUS_MUSTCHECK enum status gate_held(struct session *s, const struct sale *sale, unsigned shard,
-                                       int64_t *units);
+STATUS_MUSTCHECK
+enum status gate_held(struct session *s, const struct sale *sale, unsigned shard, int64_t *units);
 /* Merges Redis' filter of shoppers into the live one. */
-STATUS_MUSTCHECK enum status gate_filter(struct session *s, const struct sale *sale, unsigned shard);
+STATUS_MUSTCHECK
+enum status gate_filter(struct session *s, const struct sale *sale, unsigned shard);
 
 /* Whether the Redis we reach is the one this shard was loaded into. */
-STATUS_MUSTCHECK enum status gate_check(struct session *s, const struct sale_shard *shard);
-/* Parses the answer's first element: ST_OK, ST_FENCED, or ST_INTERNAL for a shape we do not know. */
-STATUS_MUSTCHECK enum status gate_answer(const struct redisReply *reply);
+STATUS_MUSTCHECK
+enum status gate_check(struct session *s, const struct sale_shard *shard);
+/* Parses the answer's first element: ST_OK, ST_FENCED, or ST_INTERNAL for a shape we do not know.
+ */
+STATUS_MUSTCHECK
+enum status gate_answer(const struct redisReply *reply);
 /* Notes `sku, left` pairs from element `first` on in the live hints. */
 void gate_note_left(const struct sale *sale, unsigned shard, const struct redisReply *reply,
                     size_t first);

@@ -52,9 +52,9 @@ static enum status take_over(struct session *s, const struct idem_key *k, int64_
                              int64_t now)
 {
     uint64_t changed = 0;
-    const struct sql_val args[] = {SQL_INT(now),       SQL_INT(k->storefront),
-                                   SQL_STR(k->caller), SQL_Z(k->route),
-                                   SQL_BYTES(k->idem, KEY_LEN), SQL_INT(started_ms)};
+    const struct sql_val args[] = {
+        SQL_INT(now),    SQL_INT(k->storefront),      SQL_STR(k->caller),
+        SQL_Z(k->route), SQL_BYTES(k->idem, KEY_LEN), SQL_INT(started_ms)};
     enum status st = sql_run(s->sql,
                              "UPDATE idempotency SET started_ms = ? WHERE storefront = ? AND "
                              "caller = ? AND route = ? AND idem = ? AND started_ms = ?",
@@ -107,9 +107,9 @@ void idem_finish(struct session *s, const struct idem_key *k, uint16_t status, s
 {
     if (!k->given)
         return;
-    const struct sql_val args[] = {SQL_INT(status),    SQL_STR(body), SQL_INT(k->storefront),
-                                   SQL_STR(k->caller), SQL_Z(k->route),
-                                   SQL_BYTES(k->idem, KEY_LEN)};
+    const struct sql_val args[] = {SQL_INT(status),        SQL_STR(body),
+                                   SQL_INT(k->storefront), SQL_STR(k->caller),
+                                   SQL_Z(k->route),        SQL_BYTES(k->idem, KEY_LEN)};
     if (sql_run(s->sql,
                 "UPDATE idempotency SET status = ?, body = ? WHERE storefront = ? AND caller = ? "
                 "AND route = ? AND idem = ?",

@@ -1,8 +1,8 @@
 /* idempotency.h - one key, one effect, one answer, for POSTs other than orders.
  *
- * begin ─▶ work under the chosen resource id ─▶ finish (keeps the answer) or abandon (refusals are not
- * kept). A try that died between begin and finish is taken up by the next one after a while, under the
- * same resource id, which the work uses to notice what was done.
+ * begin ─▶ work under the chosen resource id ─▶ finish (keeps the answer) or abandon (refusals are
+ * not kept). A try that died between begin and finish is taken up by the next one after a while,
+ * under the same resource id, which the work uses to notice what was done.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 struct idem_key {
     uint32_t storefront;
-    struct str caller;  /* shopper, or empty */
+    struct str caller; /* shopper, or empty */
     const char *route;
     uint8_t idem[KEY_LEN];
     uint8_t fingerprint[KEY_LEN]; /* of path and body */
@@ -27,9 +27,11 @@ struct idem {
     uint16_t status;
 };
 
-/* ST_OK; ST_IDEMPOTENCY_MISMATCH; ST_IDEMPOTENCY_IN_PROGRESS. A replayed body is appended to body. */
-STATUS_MUSTCHECK enum status idem_begin(struct session *s, const struct idem_key *key,
-                                        struct idem *out, struct buf *body);
+/* ST_OK; ST_IDEMPOTENCY_MISMATCH; ST_IDEMPOTENCY_IN_PROGRESS. A replayed body is appended to body.
+ */
+STATUS_MUSTCHECK
+enum status idem_begin(struct session *s, const struct idem_key *key, struct idem *out,
+                       struct buf *body);
 /* Failures are logged only: the effect stands, and a later try finds it by the resource id. */
 void idem_finish(struct session *s, const struct idem_key *key, uint16_t status, struct str body);
 void idem_abandon(struct session *s, const struct idem_key *key);

@@ -1,7 +1,7 @@
 /* jobs.h - threads that may wait: each has one connection to either store and runs jobs in turn.
  *
- * For everything that is not the hot path. A loop submits a job; a thread runs `work`; `done` runs on
- * the loop that asked (through its reply queue). Bounded: a full queue refuses.
+ * For everything that is not the hot path. A loop submits a job; a thread runs `work`; `done` runs
+ * on the loop that asked (through its reply queue). Bounded: a full queue refuses.
  */
 #pragma once
 
@@ -36,17 +36,21 @@ struct job {
 
 struct jobs;
 
-STATUS_MUSTCHECK enum status jobs_create(const struct engine *engine, unsigned threads,
-                                         unsigned depth_max, struct jobs **out);
+STATUS_MUSTCHECK
+enum status jobs_create(const struct engine *engine, unsigned threads, unsigned depth_max,
+                        struct jobs **out);
 /* Runs what was submitted, then ends the threads. */
 void jobs_stop(struct jobs *j);
 void jobs_destroy(struct jobs **j);
 /* ST_OK or ST_OVERLOADED; on the latter nothing will run. */
-STATUS_MUSTCHECK enum status jobs_submit(struct jobs *j, struct job *job);
+STATUS_MUSTCHECK
+enum status jobs_submit(struct jobs *j, struct job *job);
 unsigned jobs_depth(struct jobs *j);
 
 /* A session outside the pool, for the command line's subcommands and the start. */
-STATUS_MUSTCHECK enum status session_create(const struct engine *engine, struct session **out);
+STATUS_MUSTCHECK
+enum status session_create(const struct engine *engine, struct session **out);
 void session_destroy(struct session **s);
 /* Newest snapshot; ST_UNAVAILABLE before the first load. */
-STATUS_MUSTCHECK enum status session_catalog(struct session *s, const struct snapshot **snap);
+STATUS_MUSTCHECK
+enum status session_catalog(struct session *s, const struct snapshot **snap);

@@ -70,7 +70,8 @@ static void sweep_work(struct job *job, struct session *s)
 static const struct {
     void (*work)(struct job *job, struct session *s);
     long every_ms;
-} plan[CHORES] = {{watch_work, REFRESH_MS}, {expire_work, 200}, {deliver_work, 300}, {sweep_work, SWEEP_MS}};
+} plan[CHORES] = {
+    {watch_work, REFRESH_MS}, {expire_work, 200}, {deliver_work, 300}, {sweep_work, SWEEP_MS}};
 
 static void chore_start(struct chore *c)
 {
@@ -143,8 +144,7 @@ static bool chore_init(struct keeper *k, int i)
     return true;
 }
 
-enum status keeper_start(const struct engine *engine, struct keeper_view *view,
-                         struct keeper **out)
+enum status keeper_start(const struct engine *engine, struct keeper_view *view, struct keeper **out)
 {
     struct keeper *k = calloc(1, sizeof(*k));
     if (!k)

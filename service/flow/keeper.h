@@ -20,7 +20,8 @@ struct keeper_view {
     _Atomic bool redis, sql, gates;
 };
 
-STATUS_MUSTCHECK enum status keeper_start(const struct engine *engine, struct keeper_view *view,
-                                          struct keeper **out);
+STATUS_MUSTCHECK
+enum status keeper_start(const struct engine *engine, struct keeper_view *view,
+                         struct keeper **out);
 /* No further chore starts; waits for those under way. Before the chore threads stop. */
 void keeper_stop(struct keeper **k);

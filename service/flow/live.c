@@ -10,8 +10,8 @@ uint32_t live_filter_bits(int64_t units_per_shard)
     return bits;
 }
 
-static enum status shard_init(struct live_shard *s, uint32_t sale_no, unsigned shard,
-                              int64_t units, unsigned *next_index)
+static enum status shard_init(struct live_shard *s, uint32_t sale_no, unsigned shard, int64_t units,
+                              unsigned *next_index)
 {
     s->sale_no = sale_no;
     s->shard = shard;

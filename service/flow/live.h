@@ -1,8 +1,9 @@
 /* live.h - what changes from moment to moment about a sale, shared by all threads of the process.
  *
- * Only hints, all atomics: units left as last seen, whether a refusal may be given from memory, and the
- * filter of shoppers who may hold something. Created when a sale is first loaded, kept until exit (a
- * few hundred bytes and the filter per shard), so that readers need no lock and no reference.
+ * Only hints, all atomics: units left as last seen, whether a refusal may be given from memory, and
+ * the filter of shoppers who may hold something. Created when a sale is first loaded, kept until
+ * exit (a few hundred bytes and the filter per shard), so that readers need no lock and no
+ * reference.
  */
 #pragma once
 
@@ -16,8 +17,8 @@
 
 /* Units of one item in one shard. */
 struct live_item {
-    _Atomic int64_t left;  /* -1: not known */
-    _Atomic bool refuse;   /* left was 0 when the filter was known to be complete */
+    _Atomic int64_t left; /* -1: not known */
+    _Atomic bool refuse;  /* left was 0 when the filter was known to be complete */
 };
 
 struct live_shard {
@@ -39,16 +40,16 @@ struct live_sale {
     unsigned shards;
     struct live_shard *shard; /* [shards] */
     unsigned items;
-    struct live_item **item;  /* [items], each [shards]; in order of the item's place in the sale */
+    struct live_item **item; /* [items], each [shards]; in order of the item's place in the sale */
 };
 
-/* Size of the filter of one shard: 32 bits a unit, 2^16 .. 2^26. It depends on the units the sale was
- * created with only, so that every instance and every epoch computes the same. */
+/* Size of the filter of one shard: 32 bits a unit, 2^16 .. 2^26. It depends on the units the sale
+ * was created with only, so that every instance and every epoch computes the same. */
 uint32_t live_filter_bits(int64_t units_per_shard);
 
-STATUS_MUSTCHECK enum status live_sale_create(uint32_t no, unsigned shards, unsigned items,
-                                              int64_t units, unsigned *next_index,
-                                              struct live_sale **out);
+STATUS_MUSTCHECK
+enum status live_sale_create(uint32_t no, unsigned shards, unsigned items, int64_t units,
+                             unsigned *next_index, struct live_sale **out);
 void live_sale_destroy(struct live_sale **s);
 
 bool live_filter_has(const struct live_shard *s, uint32_t hash);

@@ -68,9 +68,9 @@ enum status order_move(struct session *s, struct order *o, enum order_state to)
     int64_t now = clock_wall_ms();
     const struct sql_val args[] = {SQL_INT(to), SQL_INT(now), SQL_BYTES(o->id.b, UID_LEN),
                                    SQL_INT(o->state)};
-    enum status st = sql_run(s->sql,
-                             "UPDATE orders SET state = ?, changed_ms = ? WHERE id = ? AND state = ?",
-                             args, 4, NULL, NULL, &changed);
+    enum status st =
+        sql_run(s->sql, "UPDATE orders SET state = ?, changed_ms = ? WHERE id = ? AND state = ?",
+                args, 4, NULL, NULL, &changed);
     if (st != ST_OK || changed == 0)
         return st == ST_OK ? ST_CONFLICT : st;
     o->state = to;

@@ -27,8 +27,8 @@ struct order {
     int64_t amount;
     enum order_state state;
     uint8_t gen;
-    int64_t changed_ms; /* of the last change of state; 0: none */
-    unsigned payments;  /* filled by order_get and order_list */
+    int64_t changed_ms;      /* of the last change of state; 0: none */
+    unsigned payments;       /* filled by order_get and order_list */
     struct payment *payment; /* [payments], newest first; the caller frees with order_free */
 };
 
@@ -39,29 +39,35 @@ struct order_scope {
     struct str shopper;
 };
 
-STATUS_MUSTCHECK enum status order_get(struct session *s, const struct uid *id,
-                                       const struct order_scope *scope, struct order *out);
+STATUS_MUSTCHECK
+enum status order_get(struct session *s, const struct uid *id, const struct order_scope *scope,
+                      struct order *out);
 void order_free(struct order *o);
 /* By idempotency key: ST_ORDER_NOT_FOUND when the key has no order. Payments are filled, too. */
-STATUS_MUSTCHECK enum status order_by_key(struct session *s, uint32_t storefront, struct str shopper,
-                                          const uint8_t key[KEY_LEN], struct order *out);
+STATUS_MUSTCHECK
+enum status order_by_key(struct session *s, uint32_t storefront, struct str shopper,
+                         const uint8_t key[KEY_LEN], struct order *out);
 /* Newest first, older than `after` (NULL: from the newest), at most n <= LIST_MAX; *more: there are
  * older ones. scope->storefront must be set. */
-STATUS_MUSTCHECK enum status order_list(struct session *s, const struct order_scope *scope,
-                                        const struct uid *after, unsigned n, struct order *out,
-                                        unsigned *found, bool *more);
-/* While unpaid; again: ST_OK with the order as it is. ST_INVALID_STATE with *out filled otherwise. */
-STATUS_MUSTCHECK enum status order_cancel(struct session *s, const struct uid *id,
-                                          const struct order_scope *scope, struct order *out);
+STATUS_MUSTCHECK
+enum status order_list(struct session *s, const struct order_scope *scope, const struct uid *after,
+                       unsigned n, struct order *out, unsigned *found, bool *more);
+/* While unpaid; again: ST_OK with the order as it is. ST_INVALID_STATE with *out filled otherwise.
+ */
+STATUS_MUSTCHECK
+enum status order_cancel(struct session *s, const struct uid *id, const struct order_scope *scope,
+                         struct order *out);
 
 /* Columns that order_from_row expects, in order. */
-#define ORDER_COLUMNS                                                                              \
+#define ORDER_COLUMNS \
     "id, storefront, shopper, item, shard, qty, amount, state, gen, COALESCE(changed_ms, 0)"
 void order_from_row(struct order *o, const struct sql_val *cols);
 /* Milliseconds until which it may be paid: from its id and its sale. */
 int64_t order_pay_by(const struct order *o, const struct sale *sale);
 /* In a transaction: reads and locks one order. ST_ORDER_NOT_FOUND. Payments are not filled. */
-STATUS_MUSTCHECK enum status order_lock(struct session *s, const struct uid *id, struct order *out);
+STATUS_MUSTCHECK
+enum status order_lock(struct session *s, const struct uid *id, struct order *out);
 /* In a transaction, after order_lock: moves it to `to`. */
-STATUS_MUSTCHECK enum status order_move(struct session *s, struct order *o, enum order_state to);
+STATUS_MUSTCHECK
+enum status order_move(struct session *s, struct order *o, enum order_state to);
 bool order_in_scope(const struct order *o, const struct order_scope *scope);

@@ -1,7 +1,8 @@
-/* outbox.h - what Redis must be told of a change in MariaDB, written with the change (rules R4, R5).
+/* outbox.h - what Redis must be told of a change in MariaDB, written with the change (rules R4,
+ * R5).
  *
- * A row is deleted once Redis has done it; until then it is delivered again, which is harmless. A row
- * that Redis refuses because it is older stays.
+ * A row is deleted once Redis has done it; until then it is delivered again, which is harmless. A
+ * row that Redis refuses because it is older stays.
  */
 #pragma once
 
@@ -25,13 +26,17 @@ struct outbox_row {
 enum { OUTBOX_BATCH = 1000 };
 
 /* Inside the caller's transaction; ids are made here. n <= OUTBOX_BATCH. */
-STATUS_MUSTCHECK enum status outbox_write(struct session *s, struct outbox_row *rows, unsigned n);
-/* Tells Redis, one call per shard, and deletes the rows it has done. Whatever it could not be told stays
- * for outbox_sweep, so there is no failure for the caller. n <= OUTBOX_BATCH. */
+STATUS_MUSTCHECK
+enum status outbox_write(struct session *s, struct outbox_row *rows, unsigned n);
+/* Tells Redis, one call per shard, and deletes the rows it has done. Whatever it could not be told
+ * stays for outbox_sweep, so there is no failure for the caller. n <= OUTBOX_BATCH. */
 void outbox_deliver(struct session *s, struct outbox_row *rows, unsigned n);
 /* Delivers what waits, oldest first, at most OUTBOX_BATCH rows. *waiting gets the rows seen. */
-STATUS_MUSTCHECK enum status outbox_sweep(struct session *s, unsigned *waiting);
+STATUS_MUSTCHECK
+enum status outbox_sweep(struct session *s, unsigned *waiting);
 
-/* Inside the caller's transaction: gives units back in shard_stock and reads the epoch under its lock. */
-STATUS_MUSTCHECK enum status ledger_release(struct session *s, uint32_t item, unsigned shard,
-                                            int64_t units, int64_t *epoch);
+/* Inside the caller's transaction: gives units back in shard_stock and reads the epoch under its
+ * lock. */
+STATUS_MUSTCHECK
+enum status ledger_release(struct session *s, uint32_t item, unsigned shard, int64_t units,
+                           int64_t *epoch);

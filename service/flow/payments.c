@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define PAYMENT_COLUMNS                                                                            \
-    "id, order_id, state, amount, created_ms, channel, phase, currency, channel_ref, action_url, "  \
+    "id, order_id, state, amount, created_ms, channel, phase, currency, channel_ref, action_url, " \
     "return_url"
 
 static void copy_col(char *out, size_t size, struct str v)
@@ -86,7 +86,8 @@ enum status payment_get(struct session *s, const struct uid *id, const struct or
     return st == ST_ORDER_NOT_FOUND ? ST_PAYMENT_NOT_FOUND : st;
 }
 
-/* --- making one -------------------------------------------------------------------------------- */
+/* --- making one --------------------------------------------------------------------------------
+ */
 
 static enum status insert_payment(struct session *s, const struct payment_wish *wish,
                                   const struct order *o, const struct sale *sale,
@@ -101,10 +102,11 @@ static enum status insert_payment(struct session *s, const struct payment_wish *
     copy_col(out->channel, sizeof(out->channel), str_from(wish->channel->name));
     copy_col(out->return_url, sizeof(out->return_url), wish->return_url);
     memcpy(out->currency, sale->currency, sizeof(out->currency));
-    const struct sql_val row[] = {
-        SQL_BYTES(out->id.b, UID_LEN), SQL_BYTES(o->id.b, UID_LEN), SQL_Z(out->channel),
-        SQL_Z(out->phase),             SQL_INT(out->state),         SQL_INT(out->amount),
-        SQL_Z(out->currency),          SQL_Z(out->return_url),      SQL_INT(out->created_ms)};
+    const struct sql_val row[] = {SQL_BYTES(out->id.b, UID_LEN), SQL_BYTES(o->id.b, UID_LEN),
+                                  SQL_Z(out->channel),           SQL_Z(out->phase),
+                                  SQL_INT(out->state),           SQL_INT(out->amount),
+                                  SQL_Z(out->currency),          SQL_Z(out->return_url),
+                                  SQL_INT(out->created_ms)};
     return sql_run(s->sql,
                    "INSERT INTO payments (id, order_id, channel, phase, state, amount, currency, "
                    "return_url, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -141,8 +143,8 @@ static enum status record_payment(struct session *s, const struct payment_wish *
     const struct sale *sale = st == ST_OK ? snapshot_item(snap, o.item, &item) : NULL;
     if (st == ST_OK && (!order_in_scope(&o, &wish->scope) || !sale))
         st = ST_ORDER_NOT_FOUND;
-    if (st == ST_OK && (order_step(o.state, ORDER_PAY).st != ST_OK ||
-                        clock_wall_ms() >= order_pay_by(&o, sale)))
+    if (st == ST_OK &&
+        (order_step(o.state, ORDER_PAY).st != ST_OK || clock_wall_ms() >= order_pay_by(&o, sale)))
         st = ST_INVALID_STATE;
     if (st == ST_OK)
         st = find_open(s, wish, &open, out);
@@ -176,7 +178,8 @@ enum status payment_create(struct session *s, const struct payment_wish *wish, s
         st = record_payment(s, wish, out);
     if (st != ST_OK || out->state != PAYMENT_CREATED)
         return st;
-    const struct channel *channel = channel_find(s->engine->channels, str_from(out->channel), &state);
+    const struct channel *channel =
+        channel_find(s->engine->channels, str_from(out->channel), &state);
     if (!channel)
         return ST_CHANNEL_NOT_FOUND;
     struct channel_trade trade = {.payment = out->id,

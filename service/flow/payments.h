@@ -1,7 +1,7 @@
 /* payments.h - attempts to pay: recorded before the channel is told, settled by its notifications.
  *
- * Channels are called outside any transaction. A notification has its effect once: it is recorded by
- * (channel, event) in the transaction that applies it.
+ * Channels are called outside any transaction. A notification has its effect once: it is recorded
+ * by (channel, event) in the transaction that applies it.
  */
 #pragma once
 
@@ -9,11 +9,13 @@
 #include "pay/channel.h"
 
 /* Fills o->payment, newest first; the caller frees with order_free. */
-STATUS_MUSTCHECK enum status payments_of_order(struct session *s, struct order *o);
+STATUS_MUSTCHECK
+enum status payments_of_order(struct session *s, struct order *o);
 
 /* One payment within scope; order is filled, too (free it). */
-STATUS_MUSTCHECK enum status payment_get(struct session *s, const struct uid *id,
-                                         const struct order_scope *scope, struct payment *out);
+STATUS_MUSTCHECK
+enum status payment_get(struct session *s, const struct uid *id, const struct order_scope *scope,
+                        struct payment *out);
 
 struct payment_wish {
     struct uid order;
@@ -23,11 +25,11 @@ struct payment_wish {
     struct uid id;         /* of the payment to make; a resumed try has the same */
 };
 
-/* Records the attempt, then asks the channel. An order has at most one open attempt per channel: if there
- * is one, that is the answer. ST_INVALID_STATE: the order cannot be paid; ST_UNAVAILABLE: the channel did
- * not answer, the attempt stays and the same wish may be made again. */
-STATUS_MUSTCHECK enum status payment_create(struct session *s, const struct payment_wish *wish,
-                                            struct payment *out);
+/* Records the attempt, then asks the channel. An order has at most one open attempt per channel: if
+ * there is one, that is the answer. ST_INVALID_STATE: the order cannot be paid; ST_UNAVAILABLE: the
+ * channel did not answer, the attempt stays and the same wish may be made again. */
+STATUS_MUSTCHECK
+enum status payment_create(struct session *s, const struct payment_wish *wish, struct payment *out);
 
 enum webhook_outcome {
     WEBHOOK_APPLIED,   /* the payment changed its state, perhaps the order, too */
@@ -39,6 +41,6 @@ enum webhook_outcome {
 };
 const char *webhook_outcome_text(enum webhook_outcome o);
 
-STATUS_MUSTCHECK enum status webhook_apply(struct session *s, const struct channel *channel,
-                                           const struct channel_event *event,
-                                           enum webhook_outcome *outcome);
+STATUS_MUSTCHECK
+enum status webhook_apply(struct session *s, const struct channel *channel,
+                          const struct channel_event *event, enum webhook_outcome *outcome);

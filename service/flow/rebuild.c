@@ -27,7 +27,7 @@ struct rebuild {
         char record[RECORD_BYTES];
         bool live;
         char hash[12];
-    } *hold;
+    } * hold;
 };
 
 static bool on_shard(void *arg, const struct sql_val *c, unsigned n)
@@ -57,15 +57,16 @@ static enum status redis_epoch(struct rebuild *r, int64_t *epoch)
     return ST_OK;
 }
 
-/* Rules R6 and R8: lease and epoch change in one statement, the transaction holds nothing else, and the
- * new epoch exceeds both stores'. */
+/* Rules R6 and R8: lease and epoch change in one statement, the transaction holds nothing else, and
+ * the new epoch exceeds both stores'. */
 static enum status bump(struct rebuild *r)
 {
     struct sql *sql = r->s->sql;
     const struct sql_val place[] = {SQL_INT(r->sale->no), SQL_INT(r->shard)};
     int64_t in_redis = 0;
-    enum status st = sql_run(sql, "SELECT epoch, opened, ready FROM shards WHERE sale = ? AND shard = ?",
-                             place, 2, on_shard, r, NULL);
+    enum status st =
+        sql_run(sql, "SELECT epoch, opened, ready FROM shards WHERE sale = ? AND shard = ?", place,
+                2, on_shard, r, NULL);
     if (st == ST_OK && !r->found)
         st = ST_INTERNAL;
     /* Somebody else moved it on since it was found to need this. */
@@ -79,18 +80,18 @@ static enum status bump(struct rebuild *r)
     r->epoch = (r->seen > in_redis ? r->seen : in_redis) + 1;
     uint64_t taken = 0;
     const struct uid *me = &r->s->engine->instance;
-    const struct sql_val lease[] = {SQL_INT(r->epoch),     SQL_BYTES(me->b, UID_LEN),
-                                    SQL_INT(LEASE_MS),     SQL_INT(r->sale->no),
-                                    SQL_INT(r->shard),     SQL_INT(r->seen),
-                                    SQL_INT(r->ready),     SQL_BYTES(me->b, UID_LEN)};
+    const struct sql_val lease[] = {
+        SQL_INT(r->epoch), SQL_BYTES(me->b, UID_LEN), SQL_INT(LEASE_MS), SQL_INT(r->sale->no),
+        SQL_INT(r->shard), SQL_INT(r->seen),          SQL_INT(r->ready), SQL_BYTES(me->b, UID_LEN)};
     const struct sql_val stock[] = {SQL_INT(r->epoch), SQL_INT(r->shard), SQL_INT(r->sale->no)};
     st = sql_begin(sql);
     if (st == ST_OK)
-        st = sql_run(sql,
-                     "UPDATE shards SET epoch = ?, ready = 0, owner = ?, until_ms = " NOW_MS
-                     " + ? WHERE sale = ? AND shard = ? AND epoch = ? AND ready = ? AND (until_ms < " NOW_MS
-                     " OR owner = ?)",
-                     lease, 8, NULL, NULL, &taken);
+        st = sql_run(
+            sql,
+            "UPDATE shards SET epoch = ?, ready = 0, owner = ?, until_ms = " NOW_MS
+            " + ? WHERE sale = ? AND shard = ? AND epoch = ? AND ready = ? AND (until_ms < " NOW_MS
+            " OR owner = ?)",
+            lease, 8, NULL, NULL, &taken);
     if (st == ST_OK && taken == 0)
         st = ST_BUSY;
     if (st == ST_OK)
@@ -110,9 +111,9 @@ static enum status bump(struct rebuild *r)
 static enum status note_opened(struct rebuild *r)
 {
     uint64_t changed = 0;
-    const struct sql_val args[] = {SQL_INT(r->epoch), SQL_Z(r->redis->run_id),
+    const struct sql_val args[] = {SQL_INT(r->epoch),        SQL_Z(r->redis->run_id),
                                    SQL_Z(r->redis->repl_id), SQL_INT(r->sale->no),
-                                   SQL_INT(r->shard), SQL_INT(r->epoch)};
+                                   SQL_INT(r->shard),        SQL_INT(r->epoch)};
     enum status st = sql_run(r->s->sql,
                              "UPDATE shards SET opened = ?, run_id = ?, repl_id = ? "
                              "WHERE sale = ? AND shard = ? AND epoch = ?",
@@ -139,7 +140,8 @@ static enum status load_call(struct rebuild *r)
     return st == ST_FENCED ? ST_BUSY : st;
 }
 
-/* --- holds ------------------------------------------------------------------------------------- */
+/* --- holds -------------------------------------------------------------------------------------
+ */
 
 static bool on_order(void *arg, const struct sql_val *c, unsigned n)
 {
@@ -208,7 +210,8 @@ static enum status load_holds(struct rebuild *r)
     return ST_OK;
 }
 
-/* --- stock ------------------------------------------------------------------------------------- */
+/* --- stock -------------------------------------------------------------------------------------
+ */
 
 /* One item's units as words of the load's last step. */
 static bool on_stock(void *arg, const struct sql_val *c, unsigned n)

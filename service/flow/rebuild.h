@@ -7,8 +7,10 @@
 
 #include "flow/jobs.h"
 
-STATUS_MUSTCHECK enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned shard,
-                                           const struct redis_identity *redis);
+STATUS_MUSTCHECK
+enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned shard,
+                          const struct redis_identity *redis);
 /* Writes the rows of the shard's log entries that carry epoch `opened`, under epoch `epoch`. */
-STATUS_MUSTCHECK enum status rebuild_from_log(struct session *s, const struct sale *sale,
-                                              unsigned shard, int64_t opened, int64_t epoch);
+STATUS_MUSTCHECK
+enum status rebuild_from_log(struct session *s, const struct sale *sale, unsigned shard,
+                             int64_t opened, int64_t epoch);

@@ -50,8 +50,8 @@ static void add_order(struct log_page *page, const struct row *row, unsigned sha
     page->of[page->n++] = c;
 }
 
-/* Fenced rows are skipped: here they mean that the units are not there any more, and nobody was told
- * of them. Had the epoch itself moved on, note_opened would stop the rebuild. */
+/* Fenced rows are skipped: here they mean that the units are not there any more, and nobody was
+ * told of them. Had the epoch itself moved on, note_opened would stop the rebuild. */
 static enum status write_page(struct session *s, struct log_page *page)
 {
     enum status st = ST_FENCED;

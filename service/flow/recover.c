@@ -48,7 +48,8 @@ static enum status redis_fit(struct session *s, struct redis_identity *id)
         return st;
     if (!id->noeviction) {
         LOG(s->engine->log, LOG_ERROR, "redis_may_evict",
-            LF_Z("advice", "set maxmemory-policy noeviction: evicted counters would be sold again"));
+            LF_Z("advice",
+                 "set maxmemory-policy noeviction: evicted counters would be sold again"));
         return ST_UNAVAILABLE;
     }
     return redis_session_load_functions(s->redis, s->engine->conf->functions_file);

@@ -1,8 +1,8 @@
 /* recover.h - a shard is loaded into Redis from MariaDB and the surviving log, under a new epoch.
  *
- * The one way in which a gate opens: at publication, after a restart of either store, after any doubt
- * (DESIGN section 5, rules R1, R2, R6, R7, R8, R17). Healing is this, never a number written into the
- * gate (R9).
+ * The one way in which a gate opens: at publication, after a restart of either store, after any
+ * doubt (DESIGN section 5, rules R1, R2, R6, R7, R8, R17). Healing is this, never a number written
+ * into the gate (R9).
  */
 #pragma once
 
@@ -10,13 +10,14 @@
 #include "flow/engine.h"
 #include "flow/jobs.h"
 
-/* Asks for the shard's recovery on a chore thread; at most one per shard waits. force: rebuild even if
- * epochs agree, because an answer was lost. Any thread. */
+/* Asks for the shard's recovery on a chore thread; at most one per shard waits. force: rebuild even
+ * if epochs agree, because an answer was lost. Any thread. */
 void recover_request(const struct engine *engine, struct live_shard *live, bool force);
 
-/* Brings the shard in order now, on the caller's thread: a fresh catalogue if only that was stale, else a
- * rebuild. ST_OK: ready. ST_BUSY: another instance holds the rebuild lease. */
-STATUS_MUSTCHECK enum status recover_shard(struct session *s, uint32_t sale_no, unsigned shard,
-                                           bool force);
+/* Brings the shard in order now, on the caller's thread: a fresh catalogue if only that was stale,
+ * else a rebuild. ST_OK: ready. ST_BUSY: another instance holds the rebuild lease. */
+STATUS_MUSTCHECK
+enum status recover_shard(struct session *s, uint32_t sale_no, unsigned shard, bool force);
 /* Every shard of a sale, in turn. */
-STATUS_MUSTCHECK enum status recover_sale(struct session *s, uint32_t sale_no);
+STATUS_MUSTCHECK
+enum status recover_sale(struct session *s, uint32_t sale_no);

@@ -12,11 +12,11 @@ enum { EARLY_MS = 60 * 1000, LATE_MS = 3600 * 1000 };
 
 static bool wanted(const struct sale *sale, int64_t now)
 {
-    return sale->allocated && now >= sale->starts_ms - EARLY_MS &&
-           now < sale->ends_ms + LATE_MS;
+    return sale->allocated && now >= sale->starts_ms - EARLY_MS && now < sale->ends_ms + LATE_MS;
 }
 
-/* What came before the peek is in the filter, and nobody can have won since an item had none left. */
+/* What came before the peek is in the filter, and nobody can have won since an item had none left.
+ */
 static void note_items(const struct sale *sale, unsigned shard, const struct gate_view *view,
                        bool filter_current)
 {

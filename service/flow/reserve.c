@@ -21,9 +21,9 @@ struct lane {
     struct purchase *first, **last; /* waiting */
     unsigned waiting;
     bool in_flight;
-    bool drawing;                       /* units are on their way from another shard */
+    bool drawing;                           /* units are on their way from another shard */
     struct purchase *parked, **parked_last; /* waiting for them */
-    struct lane *next_dirty; /* in r->dirty */
+    struct lane *next_dirty;                /* in r->dirty */
     bool dirty;
     unsigned acks;
     char ack[ACKS_MAX][LOG_ID_MAX]; /* durable log entries to delete */
@@ -231,7 +231,8 @@ static struct purchase *lane_pop(struct lane *lane)
     return p;
 }
 
-/* --- units of other shards ---------------------------------------------------------------------- */
+/* --- units of other shards ----------------------------------------------------------------------
+ */
 
 struct draw {
     struct job job;
@@ -308,7 +309,8 @@ static bool park(struct lane *lane, struct purchase *p)
     return true;
 }
 
-/* --- the reply --------------------------------------------------------------------------------- */
+/* --- the reply ---------------------------------------------------------------------------------
+ */
 
 static void batch_free(struct batch *b)
 {
@@ -331,9 +333,12 @@ static void answer_loser(struct reserve *r, struct purchase *p, char code, int64
         enum status st;
         bool lookup;
     } meaning[] = {
-        {'D', ST_IDEMPOTENCY_IN_PROGRESS, true}, {'L', ST_LIMIT_REACHED, false},
-        {'l', ST_LIMIT_REACHED, true},           {'S', ST_SOLD_OUT, false},
-        {'s', ST_SOLD_OUT, true},                {'C', ST_RECOVERING, false},
+        {'D', ST_IDEMPOTENCY_IN_PROGRESS, true},
+        {'L', ST_LIMIT_REACHED, false},
+        {'l', ST_LIMIT_REACHED, true},
+        {'S', ST_SOLD_OUT, false},
+        {'s', ST_SOLD_OUT, true},
+        {'C', ST_RECOVERING, false},
     };
     for (size_t i = 0; i < sizeof(meaning) / sizeof(meaning[0]); i++) {
         if (meaning[i].code != code)
@@ -447,7 +452,8 @@ static void on_reserved(void *arg, enum status st, const struct redisReply *repl
         lane_mark(lane);
 }
 
-/* --- after the commit -------------------------------------------------------------------------- */
+/* --- after the commit --------------------------------------------------------------------------
+ */
 
 static void on_released(void *arg, enum status st, const struct redisReply *reply)
 {
@@ -456,7 +462,8 @@ static void on_released(void *arg, enum status st, const struct redisReply *repl
         recover_request(lane->r->engine, lane->live, true);
 }
 
-/* Gives back what the batch reserved and did not get, and deletes its log entry, in one call (R10). */
+/* Gives back what the batch reserved and did not get, and deletes its log entry, in one call (R10).
+ */
 static void release_losers(struct batch *b, const struct purchase *const *losers, unsigned n)
 {
     struct reserve *r = b->lane->r;
@@ -518,7 +525,8 @@ static void on_committed(struct task *task)
     batch_free(b);
 }
 
-/* --- sending ----------------------------------------------------------------------------------- */
+/* --- sending -----------------------------------------------------------------------------------
+ */
 
 static struct batch *batch_take(struct lane *lane, const struct sale_shard *shard)
 {

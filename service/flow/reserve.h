@@ -1,12 +1,13 @@
-/* reserve.h - the hot path: purchases of one loop turn become one Redis call, winners one commit batch.
+/* reserve.h - the hot path: purchases of one loop turn become one Redis call, winners one commit
+ * batch.
  *
- *   reserve_submit ─▶ waiting, per shard ─turn─▶ FCALL snapup_reserve ─▶ winners ─▶ committer ─▶ done
- *                                                      └▶ losers: done
+ *   reserve_submit ─▶ waiting, per shard ─turn─▶ FCALL snapup_reserve ─▶ winners ─▶ committer ─▶
+ * done └▶ losers: done
  *
  * At most one reserving call of a shard is in flight per worker; what comes meanwhile gathers
- * (DESIGN section 2). One instance per worker loop, used only from its thread. A log entry is deleted
- * once its rows are durable: its id rides along with the shard's next call, or with a call of its own
- * when none comes (rule R10).
+ * (DESIGN section 2). One instance per worker loop, used only from its thread. A log entry is
+ * deleted once its rows are durable: its id rides along with the shard's next call, or with a call
+ * of its own when none comes (rule R10).
  */
 #pragma once
 
@@ -19,31 +20,32 @@ struct event_base;
 struct reserve;
 struct purchase;
 
-/* What a purchase came to. For BUY_LOOKUP the key may belong to an order that MariaDB knows: look it up
- * there; only if it is not there, `st` is the answer (rules R14, R15). */
+/* What a purchase came to. For BUY_LOOKUP the key may belong to an order that MariaDB knows: look
+ * it up there; only if it is not there, `st` is the answer (rules R14, R15). */
 enum buy { BUY_DURABLE, BUY_QUEUED, BUY_REFUSED, BUY_LOOKUP };
 
-/* Runs exactly once, on the loop's thread, possibly inside reserve_submit; p is freed after it returns
- * unless it was BUY_QUEUED (then p stays reserve's). */
+/* Runs exactly once, on the loop's thread, possibly inside reserve_submit; p is freed after it
+ * returns unless it was BUY_QUEUED (then p stays reserve's). */
 typedef void (*purchase_fn)(struct purchase *p, enum buy buy, enum status st);
 
 struct purchase {
     struct purchase *next;
     purchase_fn done;
-    void *arg;               /* the caller's */
-    struct row row;          /* sku and shopper point into `bytes` */
-    uint8_t bytes[ROW_MAX];  /* encoded */
+    void *arg;              /* the caller's */
+    struct row row;         /* sku and shopper point into `bytes` */
+    uint8_t bytes[ROW_MAX]; /* encoded */
     size_t n;
-    bool explicit_key;       /* the client named the key: it may have been used before */
-    bool async;              /* BUY_QUEUED as soon as it is reserved */
-    int64_t left;            /* units left, with ST_SOLD_OUT */
-    unsigned draws;          /* reserve's: how often it waited for units of other shards */
+    bool explicit_key; /* the client named the key: it may have been used before */
+    bool async;        /* BUY_QUEUED as soon as it is reserved */
+    int64_t left;      /* units left, with ST_SOLD_OUT */
+    unsigned draws;    /* reserve's: how often it waited for units of other shards */
     struct commit_row commit;
 };
 
-STATUS_MUSTCHECK enum status reserve_create(const struct engine *engine, struct event_base *base,
-                                            struct queue *replies, struct metrics_block *metrics,
-                                            struct catalog_reader *reader, struct reserve **out);
+STATUS_MUSTCHECK
+enum status reserve_create(const struct engine *engine, struct event_base *base,
+                           struct queue *replies, struct metrics_block *metrics,
+                           struct catalog_reader *reader, struct reserve **out);
 /* Nothing may be in flight any more (see reserve_busy), or it is forgotten. */
 void reserve_destroy(struct reserve **r);
 /* The Redis this loop talks to answers. */
@@ -56,8 +58,8 @@ void purchase_seal(struct purchase *p);
 /* Gives back a purchase that was never submitted. */
 void purchase_drop(struct reserve *r, struct purchase *p);
 
-/* Takes p. The caller has checked that the sale is open and the item is its. Refuses from memory when
- * the item is known to be sold out and the shopper is known to hold nothing. */
+/* Takes p. The caller has checked that the sale is open and the item is its. Refuses from memory
+ * when the item is known to be sold out and the shopper is known to hold nothing. */
 void reserve_submit(struct reserve *r, const struct sale *sale, const struct sale_item *item,
                     struct purchase *p);
 /* For a purchase that the sale's phase refuses with st: BUY_LOOKUP when its key may have been used

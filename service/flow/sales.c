@@ -20,8 +20,8 @@ static enum status take_numbers(struct session *s, const char *name, unsigned n,
     int64_t last = 0;
     const struct sql_val more[] = {SQL_INT(n), SQL_Z(name)};
     const struct sql_val key[] = {SQL_Z(name)};
-    enum status st = sql_run(s->sql, "UPDATE counters SET n = n + ? WHERE name = ?", more, 2, NULL,
-                             NULL, NULL);
+    enum status st =
+        sql_run(s->sql, "UPDATE counters SET n = n + ? WHERE name = ?", more, 2, NULL, NULL, NULL);
     if (st == ST_OK)
         st = sql_run(s->sql, "SELECT n FROM counters WHERE name = ? FOR UPDATE", key, 1, on_number,
                      &last, NULL);
@@ -35,14 +35,11 @@ static enum status insert_items(struct session *s, const struct new_sale *sale, 
     enum status st = take_numbers(s, "item", sale->items, &no);
     for (unsigned i = 0; i < sale->items && st == ST_OK; i++, no++) {
         const struct new_item *item = &sale->item[i];
-        const struct sql_val row[] = {SQL_INT(no),
-                                      SQL_INT(sale_no),
-                                      SQL_STR(item->sku),
-                                      SQL_STR(item->name),
-                                      SQL_INT(item->price),
-                                      item->list_price < 0 ? SQL_NULL : SQL_INT(item->list_price),
-                                      SQL_INT(item->limit),
-                                      SQL_INT(item->stock)};
+        const struct sql_val row[] = {
+            SQL_INT(no),          SQL_INT(sale_no),
+            SQL_STR(item->sku),   SQL_STR(item->name),
+            SQL_INT(item->price), item->list_price < 0 ? SQL_NULL : SQL_INT(item->list_price),
+            SQL_INT(item->limit), SQL_INT(item->stock)};
         st = sql_run(s->sql,
                      "INSERT INTO items (no, sale, sku, name, price, list_price, per_shopper, "
                      "stock) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -69,11 +66,12 @@ static enum status insert_sale(struct session *s, const struct new_sale *sale, s
                                   SQL_INT(sale->shards),
                                   SQL_INT(clock_wall_ms())};
     if (st == ST_OK)
-        st = sql_run(s->sql,
-                     "INSERT INTO sales (no, id, storefront, name, kind, currency, state, starts_ms, "
-                     "ends_ms, pay_within_s, shards, created_ms) "
-                     "VALUES (?, ?, ?, ?, 'flash', ?, 'draft', ?, ?, ?, ?, ?)",
-                     row, 10, NULL, NULL, NULL);
+        st = sql_run(
+            s->sql,
+            "INSERT INTO sales (no, id, storefront, name, kind, currency, state, starts_ms, "
+            "ends_ms, pay_within_s, shards, created_ms) "
+            "VALUES (?, ?, ?, ?, 'flash', ?, 'draft', ?, ?, ?, ?, ?)",
+            row, 10, NULL, NULL, NULL);
     return st == ST_OK ? insert_items(s, sale, no) : st;
 }
 
@@ -128,9 +126,8 @@ static bool on_sale(void *arg, const struct sql_val *c, unsigned n)
 static enum status allocate_shard(struct session *s, const struct sale_row *sale, unsigned shard)
 {
     const struct sql_val place[] = {SQL_INT(sale->no), SQL_INT(shard)};
-    const struct sql_val split[] = {SQL_INT(shard),        SQL_INT(sale->shards),
-                                    SQL_INT(shard),        SQL_INT(sale->shards),
-                                    SQL_INT(sale->shards), SQL_INT(shard),
+    const struct sql_val split[] = {SQL_INT(shard),        SQL_INT(sale->shards), SQL_INT(shard),
+                                    SQL_INT(sale->shards), SQL_INT(sale->shards), SQL_INT(shard),
                                     SQL_INT(sale->shards), SQL_INT(sale->no)};
     enum status st = sql_run(s->sql,
                              "INSERT INTO shards (sale, shard, epoch, opened, ready, run_id, "
@@ -154,7 +151,8 @@ static enum status allocate(struct session *s, const struct sale_row *sale)
     return st;
 }
 
-static enum status move_locked(struct session *s, const struct sale_row *sale, enum sale_event event)
+static enum status move_locked(struct session *s, const struct sale_row *sale,
+                               enum sale_event event)
 {
     struct sale_step step = sale_step(sale->state, event);
     if (step.st != ST_OK || !step.changes)

@@ -16,7 +16,7 @@ struct new_item {
 struct new_sale {
     struct str id; /* empty: made from `uid` */
     struct uid uid;
-    bool resumed;  /* an earlier try with this uid may have made it */
+    bool resumed; /* an earlier try with this uid may have made it */
     uint32_t storefront;
     struct str name, currency;
     int64_t starts_ms, ends_ms;
@@ -27,9 +27,11 @@ struct new_sale {
 
 /* Validated by the caller (api/sale_body.c). id (65 bytes) gets the sale's id. ST_SALE_EXISTS. The
  * catalogue shows it on return. */
-STATUS_MUSTCHECK enum status sale_create(struct session *s, const struct new_sale *sale, char id[65]);
+STATUS_MUSTCHECK
+enum status sale_create(struct session *s, const struct new_sale *sale, char id[65]);
 
-/* Moves a sale of the storefront (0: any) by an event; ST_OK also when it is there already. Publishing
- * opens its gates before it returns, unless a store is away (then they open when it is back). */
-STATUS_MUSTCHECK enum status sale_move(struct session *s, uint32_t storefront, struct str id,
-                                       enum sale_event event);
+/* Moves a sale of the storefront (0: any) by an event; ST_OK also when it is there already.
+ * Publishing opens its gates before it returns, unless a store is away (then they open when it is
+ * back). */
+STATUS_MUSTCHECK
+enum status sale_move(struct session *s, uint32_t storefront, struct str id, enum sale_event event);

@@ -123,14 +123,13 @@ static bool on_item(void *arg, const struct sql_val *c, unsigned n)
     if (l->st != ST_OK)
         return false;
     s->item[s->items++] = (struct item_place){(uint32_t)c[0].i, l->at, v->items};
-    v->item[v->items++] =
-        (struct sale_item){.no = (uint32_t)c[0].i,
-                           .sku = arena_str(l, c[2].s),
-                           .name = arena_str(l, c[3].s),
-                           .price = c[4].i,
-                           .list_price = c[5].type == SQL_T_NULL ? -1 : c[5].i,
-                           .limit = (uint32_t)c[6].i,
-                           .stock = c[7].i};
+    v->item[v->items++] = (struct sale_item){.no = (uint32_t)c[0].i,
+                                             .sku = arena_str(l, c[2].s),
+                                             .name = arena_str(l, c[3].s),
+                                             .price = c[4].i,
+                                             .list_price = c[5].type == SQL_T_NULL ? -1 : c[5].i,
+                                             .limit = (uint32_t)c[6].i,
+                                             .stock = c[7].i};
     return l->st == ST_OK;
 }
 
@@ -212,8 +211,7 @@ static bool on_storefront(void *arg, const struct sql_val *c, unsigned n)
     s->storefront = grow(l, s->storefront, s->storefronts, sizeof(*s->storefront));
     if (l->st != ST_OK)
         return false;
-    s->storefront[s->storefronts++] =
-        (struct storefront){(uint32_t)c[0].i, arena_str(l, c[1].s)};
+    s->storefront[s->storefronts++] = (struct storefront){(uint32_t)c[0].i, arena_str(l, c[1].s)};
     return true;
 }
 
@@ -229,7 +227,8 @@ static const struct {
     {"SELECT no, sale, sku, name, price, list_price, per_shopper, stock FROM items "
      "ORDER BY sale, no",
      on_item},
-    {"SELECT sale, shard, epoch, ready, run_id, repl_id FROM shards ORDER BY sale, shard", on_shard},
+    {"SELECT sale, shard, epoch, ready, run_id, repl_id FROM shards ORDER BY sale, shard",
+     on_shard},
     {"SELECT hash, storefront, role, demo FROM api_keys ORDER BY hash", on_api_key},
     {"SELECT kid, storefront, sealed, demo FROM signing_keys ORDER BY kid", on_signing_key},
     {"SELECT no, id FROM storefronts ORDER BY no", on_storefront},

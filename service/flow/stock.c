@@ -25,8 +25,9 @@ static bool on_units(void *arg, const struct sql_val *c, unsigned n)
 static enum status write_movement(struct session *s, const struct uid *id, uint32_t item,
                                   unsigned shard, int64_t delta, struct str reason, int64_t now)
 {
-    const struct sql_val args[] = {SQL_BYTES(id->b, UID_LEN), SQL_INT(item),   SQL_INT(shard),
-                                   SQL_INT(delta),            SQL_STR(reason), SQL_INT(now)};
+    const struct sql_val args[] = {
+        SQL_BYTES(id->b, UID_LEN), SQL_INT(item), SQL_INT(shard), SQL_INT(delta),
+        SQL_STR(reason),           SQL_INT(now)};
     return sql_run(s->sql,
                    "INSERT INTO stock_movements (id, item, shard, delta, reason, created_ms) "
                    "VALUES (?, ?, ?, ?, ?, ?)",
@@ -108,8 +109,8 @@ static enum status ledger_take(struct session *s, unsigned shard, int64_t epoch,
     uint64_t changed = 0;
     const struct sql_val args[] = {SQL_INT(row->qty), SQL_INT(row->item), SQL_INT(shard),
                                    SQL_INT(epoch), SQL_INT(row->qty)};
-    enum status st = write_movement(s, &row->id, row->item, shard, -(int64_t)row->qty, reason,
-                                    clock_wall_ms());
+    enum status st =
+        write_movement(s, &row->id, row->item, shard, -(int64_t)row->qty, reason, clock_wall_ms());
     if (st == ST_OK)
         st = sql_run(s->sql,
                      "UPDATE shard_stock SET allocated = allocated - ? "
@@ -140,8 +141,8 @@ enum status stock_take_commit(struct session *s, const struct sale *sale, unsign
     return st;
 }
 
-/* Takes n units from one shard: gate and log first, then the ledger, then the log entry goes. draw: 0, or
- * 1 + the shard that gets them. */
+/* Takes n units from one shard: gate and log first, then the ledger, then the log entry goes. draw:
+ * 0, or 1 + the shard that gets them. */
 static enum status take_from_shard(struct session *s, const struct sale *sale,
                                    const struct sale_item *item, unsigned shard, int64_t n,
                                    struct uid id, uint32_t draw, struct str reason, int64_t *left)
@@ -185,8 +186,8 @@ static int64_t left_anywhere(const struct sale *sale, const struct sale_item *it
     return left;
 }
 
-/* With several shards, each gives what it has in turn; what was taken stays taken only if the sum was
- * reached, else it is added again. */
+/* With several shards, each gives what it has in turn; what was taken stays taken only if the sum
+ * was reached, else it is added again. */
 static enum status take_units(struct session *s, const struct sale *sale,
                               const struct sale_item *item, int64_t n, struct str reason,
                               const struct uid *first, int64_t *left)

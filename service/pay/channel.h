@@ -1,9 +1,9 @@
 /* channel.h - what every payment channel can do, whatever its wire format.
  *
- * Knows no order and no database. Calls block up to their deadline and are made from threads that may
- * wait. Outcomes: ST_OK; ST_UNKNOWN the channel may or may not have done it (ask again with the same
- * payment id, never under a new one); ST_UNAVAILABLE definitely not done; ST_INTERNAL refused for a
- * reason that trying again does not mend.
+ * Knows no order and no database. Calls block up to their deadline and are made from threads that
+ * may wait. Outcomes: ST_OK; ST_UNKNOWN the channel may or may not have done it (ask again with the
+ * same payment id, never under a new one); ST_UNAVAILABLE definitely not done; ST_INTERNAL refused
+ * for a reason that trying again does not mend.
  */
 #pragma once
 
@@ -58,7 +58,8 @@ extern const struct channel *const channels[];
 extern const unsigned channels_n;
 
 struct channel_set; /* those that are on, with their states */
-STATUS_MUSTCHECK enum status channel_set_create(const struct config *conf, struct channel_set **out);
+STATUS_MUSTCHECK
+enum status channel_set_create(const struct config *conf, struct channel_set **out);
 void channel_set_destroy(struct channel_set **set);
 /* NULL when it is unknown or off. */
 const struct channel *channel_find(const struct channel_set *set, struct str name,

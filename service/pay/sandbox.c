@@ -120,7 +120,8 @@ static enum status sandbox_create(struct channel_state *s, const struct channel_
     buf_init(&body, 4096);
     buf_init(&reply, REPLY_MAX);
     trade_json(&body, trade);
-    enum status st = body.overflow ? ST_INTERNAL : post(s, (struct str){body.data, body.len}, &reply);
+    enum status st =
+        body.overflow ? ST_INTERNAL : post(s, (struct str){body.data, body.len}, &reply);
     if (st != ST_OK)
         goto cleanup;
     root = json_loadb(reply.data ? reply.data : "", reply.len, JSON_REJECT_DUPLICATES, NULL);

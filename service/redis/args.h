@@ -1,7 +1,7 @@
 /* args.h - the words of one Redis command, collected without copying them.
  *
- * Bounded; words are borrowed until the command is sent. Small numbers are written into the list's own
- * storage. One thread.
+ * Bounded; words are borrowed until the command is sent. Small numbers are written into the list's
+ * own storage. One thread.
  */
 #pragma once
 

@@ -92,7 +92,8 @@ static void on_info(void *arg, enum status st, const struct redisReply *reply)
         return; /* on_disconnect follows */
     if (reply->type != REDIS_REPLY_STRING ||
         redis_identity_parse((struct str){reply->str, reply->len}, &id) != ST_OK || !id.master) {
-        /* Not to be freed from inside its own callback: the tick will see that greeting took too long. */
+        /* Not to be freed from inside its own callback: the tick will see that greeting took too
+         * long. */
         LOG(l->log, LOG_WARN, "redis_not_usable",
             LF_Z("reply", reply->type == REDIS_REPLY_ERROR ? reply->str : "no master"));
         return;

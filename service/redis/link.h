@@ -3,7 +3,8 @@
  * hiredis' async client has neither; this adds them (h2o's client is the model: three states, every
  * pending callback answered exactly once).
  *
- *   DOWN ──timer──▶ GREETING (AUTH, INFO) ──▶ READY ──error, deadline──▶ DOWN (back-off 50 ms .. 1 s)
+ *   DOWN ──timer──▶ GREETING (AUTH, INFO) ──▶ READY ──error, deadline──▶ DOWN (back-off 50 ms .. 1
+ * s)
  *
  * Used only from its loop's thread.
  */
@@ -24,14 +25,16 @@ typedef void (*redis_reply_fn)(void *arg, enum status st, const struct redisRepl
 typedef void (*redis_state_fn)(void *arg, const struct redis_identity *identity);
 
 /* conf's strings are borrowed for the link's life. Connects from the loop's first turn on. */
-STATUS_MUSTCHECK enum status redis_link_create(struct event_base *base,
-                                               const struct redis_conf *conf, struct log *log,
-                                               redis_state_fn on_state, void *arg,
-                                               struct redis_link **out);
+STATUS_MUSTCHECK
+enum status redis_link_create(struct event_base *base, const struct redis_conf *conf,
+                              struct log *log, redis_state_fn on_state, void *arg,
+                              struct redis_link **out);
 /* Answers every pending call with ST_UNKNOWN, then frees. */
 void redis_link_destroy(struct redis_link **link);
 bool redis_link_ready(const struct redis_link *link);
 
-/* Sends a command. ST_OK: fn runs exactly once, later. ST_UNAVAILABLE: not sent, fn does not run. */
-STATUS_MUSTCHECK enum status redis_link_call(struct redis_link *link, const struct args *args,
-                                             redis_reply_fn fn, void *arg);
+/* Sends a command. ST_OK: fn runs exactly once, later. ST_UNAVAILABLE: not sent, fn does not run.
+ */
+STATUS_MUSTCHECK
+enum status redis_link_call(struct redis_link *link, const struct args *args, redis_reply_fn fn,
+                            void *arg);

@@ -82,8 +82,8 @@ void shard_keys_make(struct str sale, unsigned shard, struct shard_keys *keys)
 
 enum status redis_reply_status(const struct redisReply *reply)
 {
-    static const char *const passing[] = {"READONLY", "LOADING",     "MISCONF", "OOM",
-                                          "BUSY",     "NOREPLICAS",  "MOVED",   "ASK",
+    static const char *const passing[] = {"READONLY", "LOADING",     "MISCONF",   "OOM",
+                                          "BUSY",     "NOREPLICAS",  "MOVED",     "ASK",
                                           "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN"};
     if (reply->type != REDIS_REPLY_ERROR)
         return ST_OK;

@@ -1,4 +1,5 @@
-/* redis.h - what both kinds of Redis connection share: where it is, who it is, what its keys are called.
+/* redis.h - what both kinds of Redis connection share: where it is, who it is, what its keys are
+ * called.
  */
 #pragma once
 
@@ -17,7 +18,8 @@ struct redis_conf {
 
 enum { REDIS_ID_LEN = 40 };
 
-/* Rule R1: a Redis is the one that was loaded only while both of these are what MariaDB remembers. */
+/* Rule R1: a Redis is the one that was loaded only while both of these are what MariaDB remembers.
+ */
 struct redis_identity {
     char run_id[REDIS_ID_LEN + 1];
     char repl_id[REDIS_ID_LEN + 1];
@@ -26,12 +28,15 @@ struct redis_identity {
 };
 
 /* Reads INFO's text. ST_INVALID_REQUEST when ids are missing. */
-STATUS_MUSTCHECK enum status redis_identity_parse(struct str info, struct redis_identity *id);
+STATUS_MUSTCHECK
+enum status redis_identity_parse(struct str info, struct redis_identity *id);
 bool redis_identity_equal(const struct redis_identity *a, const struct redis_identity *b);
 
-/* Splits an address: path for Unix, else host (size bytes) and port. ST_INVALID_REQUEST otherwise. */
-STATUS_MUSTCHECK enum status redis_address(const char *address, const char **path, char *host,
-                                           size_t size, int *port);
+/* Splits an address: path for Unix, else host (size bytes) and port. ST_INVALID_REQUEST otherwise.
+ */
+STATUS_MUSTCHECK
+enum status redis_address(const char *address, const char **path, char *host, size_t size,
+                          int *port);
 
 /* The four keys of a shard (functions.lua). */
 enum { SHARD_KEYS = 4, SHARD_KEY_MAX = 96 };
@@ -43,6 +48,6 @@ struct shard_keys {
 
 void shard_keys_make(struct str sale, unsigned shard, struct shard_keys *keys);
 
-/* What an error reply means: READONLY, LOADING, MISCONF, OOM, NOREPLICAS, BUSY... -> ST_UNAVAILABLE (nothing was
- * done); anything else -> ST_INTERNAL. Non-errors -> ST_OK. */
+/* What an error reply means: READONLY, LOADING, MISCONF, OOM, NOREPLICAS, BUSY... -> ST_UNAVAILABLE
+ * (nothing was done); anything else -> ST_INTERNAL. Non-errors -> ST_OK. */
 enum status redis_reply_status(const struct redisReply *reply);

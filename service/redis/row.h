@@ -6,8 +6,8 @@
  *   46 storefront u32  50 item u32          54 amount i64  62 flags (1: told 202)
  *   63 length of sku   64 sku '|' shopper
  *
- * Big-endian. functions.lua reads the same offsets plus one. The log entry must be enough to write the
- * order without its owner (DESIGN section 5). Pure functions; any thread.
+ * Big-endian. functions.lua reads the same offsets plus one. The log entry must be enough to write
+ * the order without its owner (DESIGN section 5). Pure functions; any thread.
  */
 #pragma once
 
@@ -26,9 +26,9 @@ struct row {
     struct uid id;
     uint8_t key[KEY_LEN]; /* first half of SHA-256 of the idempotency key */
     uint32_t qty, limit;
-    uint32_t hash;        /* of the shopper id, see shopper_hash */
+    uint32_t hash; /* of the shopper id, see shopper_hash */
     uint32_t storefront, item;
-    int64_t amount;       /* minor units */
+    int64_t amount; /* minor units */
     uint8_t flags;
     struct str sku, shopper; /* valid ids; shopper empty for ROW_TAKE */
 };
@@ -36,10 +36,11 @@ struct row {
 /* Writes the bytes; returns their number. */
 size_t row_encode(const struct row *row, uint8_t out[ROW_MAX]);
 /* ST_INVALID_REQUEST when the bytes are not a row; sku and shopper point into them. */
-STATUS_MUSTCHECK enum status row_decode(struct str bytes, struct row *row);
+STATUS_MUSTCHECK
+enum status row_decode(struct str bytes, struct row *row);
 /* `sku|shopper` inside encoded bytes: the field of `held`. */
 struct str row_field(const uint8_t *bytes, size_t n);
 
-/* Places a shopper: shard = hash % shards, bit of the filter = hash % bits. FNV-1a, fixed for good: the
- * shard of a published sale's shoppers follows from it. */
+/* Places a shopper: shard = hash % shards, bit of the filter = hash % bits. FNV-1a, fixed for good:
+ * the shard of a published sale's shoppers follows from it. */
 uint32_t shopper_hash(struct str shopper);

@@ -1,6 +1,7 @@
 /* session.h - one blocking Redis connection, for the threads that may wait.
  *
- * Connects at first use and again after an error; each call has the configured deadline. One thread.
+ * Connects at first use and again after an error; each call has the configured deadline. One
+ * thread.
  */
 #pragma once
 
@@ -11,17 +12,20 @@
 
 struct redis_session;
 
-STATUS_MUSTCHECK enum status redis_session_create(const struct redis_conf *conf, struct log *log,
-                                                  struct redis_session **out);
+STATUS_MUSTCHECK
+enum status redis_session_create(const struct redis_conf *conf, struct log *log,
+                                 struct redis_session **out);
 void redis_session_destroy(struct redis_session **s);
 
 /* Connects if need be and says who answered. ST_OK or ST_UNAVAILABLE. */
-STATUS_MUSTCHECK enum status redis_session_identity(struct redis_session *s,
-                                                    struct redis_identity *id);
-/* Runs one command. ST_OK: *reply is the caller's, to be freed with freeReplyObject, and is no error.
- * ST_UNAVAILABLE: not done (not connected, or Redis said so). ST_UNKNOWN: sent, not answered.
- * ST_INTERNAL: Redis refused it (logged). */
-STATUS_MUSTCHECK enum status redis_session_call(struct redis_session *s, const struct args *args,
-                                                struct redisReply **reply);
+STATUS_MUSTCHECK
+enum status redis_session_identity(struct redis_session *s, struct redis_identity *id);
+/* Runs one command. ST_OK: *reply is the caller's, to be freed with freeReplyObject, and is no
+ * error. ST_UNAVAILABLE: not done (not connected, or Redis said so). ST_UNKNOWN: sent, not
+ * answered. ST_INTERNAL: Redis refused it (logged). */
+STATUS_MUSTCHECK
+enum status redis_session_call(struct redis_session *s, const struct args *args,
+                               struct redisReply **reply);
 /* Loads the function library in file unless the server has exactly this one. */
-STATUS_MUSTCHECK enum status redis_session_load_functions(struct redis_session *s, const char *file);
+STATUS_MUSTCHECK
+enum status redis_session_load_functions(struct redis_session *s, const char *file);

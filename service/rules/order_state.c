@@ -2,8 +2,8 @@
 
 #include <assert.h>
 
-/* Pairs that are not listed are refused. A repetition (cancel of a cancelled order) leads back to its
- * own state and does nothing, so that the caller can give the same answer again. */
+/* Pairs that are not listed are refused. A repetition (cancel of a cancelled order) leads back to
+ * its own state and does nothing, so that the caller can give the same answer again. */
 static const struct order_step steps[ORDER_STATES][ORDER_EVENTS] = {
     [ORDER_QUEUED] = {[ORDER_COMMIT] = {ST_OK, ORDER_PENDING, ORDER_DO_NOTHING}},
     [ORDER_PENDING] = {[ORDER_CANCEL] = {ST_OK, ORDER_CANCELLED, ORDER_DO_RELEASE},

@@ -2,10 +2,22 @@
 
 #include <assert.h>
 
-#define GO(to)   {ST_OK, to, true}
-#define STAY(to) {ST_OK, to, false}
-#define NO(at)   {ST_INVALID_STATE, at, false}
-#define OVER     {ST_SALE_ENDED, SALE_OVER, false}
+#define GO(to)          \
+    {                   \
+        ST_OK, to, true \
+    }
+#define STAY(to)         \
+    {                    \
+        ST_OK, to, false \
+    }
+#define NO(at)                      \
+    {                               \
+        ST_INVALID_STATE, at, false \
+    }
+#define OVER                            \
+    {                                   \
+        ST_SALE_ENDED, SALE_OVER, false \
+    }
 
 static const struct sale_step steps[SALE_STATES][SALE_EVENTS] = {
     /*                  publish               pause             resume                end         */

@@ -28,5 +28,6 @@ enum sale_phase sale_phase(enum sale_state state, int64_t starts_ms, int64_t end
 enum status sale_phase_purchase(enum sale_phase phase);
 
 const char *sale_state_text(enum sale_state state); /* as stored */
-STATUS_MUSTCHECK enum status sale_state_parse(struct str text, enum sale_state *state);
+STATUS_MUSTCHECK
+enum status sale_state_parse(struct str text, enum sale_state *state);
 const char *sale_phase_text(enum sale_phase phase); /* as in the API */

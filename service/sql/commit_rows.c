@@ -16,10 +16,10 @@ struct delta {
 
 struct group {
     struct sql *sql;
-    struct commit_row *flat; /* those to write, side by side for the bulk statement */
+    struct commit_row *flat;    /* those to write, side by side for the bulk statement */
     struct commit_row **origin; /* rows[] behind each flat row */
     unsigned n;
-    unsigned cursor;            /* next flat row that RETURNING can name */
+    unsigned cursor; /* next flat row that RETURNING can name */
 };
 
 static enum status insert_rows(struct group *g, const char *text, sql_row_fn row)
@@ -81,10 +81,14 @@ static enum status judge_existing(struct group *g, struct commit_row *r)
         return r->outcome = ST_INTERNAL;
     if (r->outcome != ST_DUPLICATE || !r->queued)
         return ST_OK;
-    const struct sql_val own[] = {SQL_BYTES(r->id.b, UID_LEN), SQL_INT(r->storefront),
-                                  SQL_STR(r->shopper),         SQL_BYTES(r->id.b, UID_LEN),
-                                  SQL_INT(r->item),            SQL_INT(r->shard),
-                                  SQL_INT(r->qty),             SQL_INT(r->amount)};
+    const struct sql_val own[] = {SQL_BYTES(r->id.b, UID_LEN),
+                                  SQL_INT(r->storefront),
+                                  SQL_STR(r->shopper),
+                                  SQL_BYTES(r->id.b, UID_LEN),
+                                  SQL_INT(r->item),
+                                  SQL_INT(r->shard),
+                                  SQL_INT(r->qty),
+                                  SQL_INT(r->amount)};
     return sql_run(g->sql,
                    "INSERT IGNORE INTO orders (id, storefront, shopper, idem, item, shard, qty, "
                    "amount, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 3)",
@@ -133,7 +137,8 @@ static int delta_order(const void *a, const void *b)
     return x->shard < y->shard ? -1 : x->shard > y->shard;
 }
 
-/* Sums units per item and shard; sorted, so that committers lock in one order. Returns their number. */
+/* Sums units per item and shard; sorted, so that committers lock in one order. Returns their
+ * number. */
 static unsigned sum_deltas(const struct group *g, struct delta *d)
 {
     unsigned n = 0, last = 0;

@@ -46,8 +46,8 @@ static void group_add(struct worker *w, struct commit_batch *b)
     metrics_time(w->metrics, MT_COMMIT_WAIT, clock_mono_us() - b->queued_us);
 }
 
-/* Waits for a batch, then takes what else is there up to the largest group. A batch is never split, so
- * the arrays hold one more batch than group_max rows. */
+/* Waits for a batch, then takes what else is there up to the largest group. A batch is never split,
+ * so the arrays hold one more batch than group_max rows. */
 static bool group_gather(struct worker *w)
 {
     struct task *t = queue_wait(w->c->queue, -1);
