@@ -21,8 +21,9 @@ static const char *const own_tables[] = {
     "CREATE TABLE IF NOT EXISTS schema_migrations (number INT UNSIGNED NOT NULL PRIMARY KEY,"
     " name VARBINARY(255) NOT NULL, sha256 BINARY(32) NOT NULL, applied_ms BIGINT NOT NULL)"
     " ENGINE = InnoDB",
-    "CREATE TABLE IF NOT EXISTS schema_lease (id TINYINT NOT NULL PRIMARY KEY,"
-    " owner BINARY(16) NOT NULL, until_ms BIGINT NOT NULL, turns BIGINT NOT NULL) ENGINE = InnoDB",
+    ("CREATE TABLE IF NOT EXISTS schema_lease (id TINYINT NOT NULL PRIMARY KEY,"
+     " owner BINARY(16) NOT NULL, until_ms BIGINT NOT NULL, turns BIGINT NOT NULL) ENGINE = "
+     "InnoDB"),
     "INSERT IGNORE INTO schema_lease (id, owner, until_ms, turns) VALUES (1, '', 0, 0)",
 };
 
