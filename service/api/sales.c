@@ -100,7 +100,8 @@ static enum status build_list(struct api *api, const struct snapshot *snap,
             h = (h ^ (uint8_t)*p) * 1099511628211u;
     }
     buf_printf(b, "],\"has_more\":%s}", more ? "true" : "false");
-    snprintf(etag, 24, "W/\"%016llx\"", (unsigned long long)(h + more));
+    h += more;
+    snprintf(etag, 24, "W/\"%016llx\"", (unsigned long long)h);
     return b->overflow ? ST_OVERLOADED : ST_OK;
 }
 

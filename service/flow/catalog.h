@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "base/seal.h"
 #include "base/status.h"
@@ -89,6 +90,9 @@ const struct sale *snapshot_sale_by_no(const struct snapshot *s, uint32_t no);
 unsigned snapshot_sales(const struct snapshot *s);
 const struct sale *snapshot_sale_at(const struct snapshot *s, unsigned i); /* in order of number */
 const struct sale_item *sale_item(const struct sale *sale, struct str sku);
+/* Appends the numbers of the sale's items, "3,4,5": a list that SQL can range over without a join.
+ */
+void sale_item_numbers(const struct sale *sale, struct buf *out);
 /* The sale and item of an item number; NULL when unknown. */
 const struct sale *snapshot_item(const struct snapshot *s, uint32_t item_no,
                                  const struct sale_item **item);

@@ -11,7 +11,7 @@
 
 /* The cursor never comes closer to now than this, so that commits younger than it need not touch
  * it; see LATE_MS in commit_rows.c, which must be smaller. */
-enum { BATCH = OUTBOX_BATCH, TRAIL_MS = 10000 };
+enum { BATCH = OUTBOX_BATCH, TRAIL_MS = 10000, STATEMENT_MAX = 4 * 1024 * 1024 };
 
 struct batch {
     struct session *s;
@@ -20,6 +20,7 @@ struct batch {
     unsigned n;
     uint32_t to;
     int64_t now;
+    struct buf text;
 };
 
 static bool on_due(void *arg, const struct sql_val *c, unsigned n)
@@ -115,19 +116,36 @@ static enum status close_orders(struct batch *b)
     return st == ST_OK ? outbox_write(b->s, b->row, b->n) : st;
 }
 
-static enum status close_batch(struct batch *b, uint32_t pay_within_s, const struct uid *from,
-                               const struct uid *to)
+/* The orders of this term's sales that are due, as one statement. */
+static void write_select(struct batch *b, const struct snapshot *snap, uint32_t pay_within_s)
+{
+    bool first = true;
+    buf_reset(&b->text);
+    BUF_LIT(&b->text, "SELECT " ORDER_COLUMNS " FROM orders FORCE INDEX (PRIMARY) "
+                      "WHERE id > ? AND id <= ? AND state = 1 AND item IN (");
+    for (unsigned i = 0; i < snapshot_sales(snap); i++) {
+        const struct sale *sale = snapshot_sale_at(snap, i);
+        if (!sale->allocated || sale->pay_within_s != pay_within_s)
+            continue;
+        if (!first)
+            buf_char(&b->text, ',');
+        first = false;
+        sale_item_numbers(sale, &b->text);
+    }
+    if (first)
+        buf_char(&b->text, '0'); /* no item has this number */
+    BUF_LIT(&b->text, ") ORDER BY id LIMIT ? FOR UPDATE");
+}
+
+static enum status close_batch(struct batch *b, const struct uid *from, const struct uid *to)
 {
     const struct sql_val args[] = {SQL_BYTES(from->b, UID_LEN), SQL_BYTES(to->b, UID_LEN),
-                                   SQL_INT(pay_within_s), SQL_INT(BATCH)};
+                                   SQL_INT(BATCH)};
     b->n = 0;
-    enum status st = sql_begin(b->s->sql);
+    enum status st = b->text.overflow ? ST_INTERNAL : sql_begin(b->s->sql);
     if (st == ST_OK)
-        st = sql_run(b->s->sql,
-                     "SELECT " ORDER_COLUMNS " FROM orders WHERE id > ? AND id <= ? AND state = 1 "
-                     "AND item IN (SELECT i.no FROM items i JOIN sales v ON v.no = i.sale "
-                     "WHERE v.pay_within_s = ?) ORDER BY id LIMIT ? FOR UPDATE",
-                     args, 4, on_due, b, NULL);
+        st = sql_run_once(b->s->sql, (struct str){b->text.data, b->text.len}, args, 3, on_due, b,
+                          NULL);
     if (st == ST_OK && b->n > 0)
         st = close_orders(b);
     if (st == ST_OK)
@@ -136,14 +154,16 @@ static enum status close_batch(struct batch *b, uint32_t pay_within_s, const str
     return st;
 }
 
-static enum status sweep_one(struct batch *b, uint32_t pay_within_s, int64_t starts_ms, bool *full)
+static enum status sweep_one(struct batch *b, const struct snapshot *snap, uint32_t pay_within_s,
+                             int64_t starts_ms, bool *full)
 {
     int64_t now = clock_wall_ms(), due = now - (int64_t)pay_within_s * 1000;
     struct uid cursor, upto = uid_floor(due > 0 ? due : 0);
     enum status st = read_cursor(b->s, pay_within_s, starts_ms, &cursor);
     if (st != ST_OK || memcmp(cursor.b, upto.b, UID_LEN) >= 0)
         return st;
-    st = close_batch(b, pay_within_s, &cursor, &upto);
+    write_select(b, snap, pay_within_s);
+    st = close_batch(b, &cursor, &upto);
     if (st != ST_OK)
         return st;
     metrics_add(b->s->metrics, M_ORDERS_EXPIRED, b->n);
@@ -193,11 +213,14 @@ enum status expire_sweep(struct session *s, bool *full)
         goto cleanup;
     }
     b->s = s;
+    buf_init(&b->text, STATEMENT_MAX);
     *full = false;
     unsigned n = collect_terms(snap, terms);
     for (unsigned i = 0; i < n && st == ST_OK; i++)
-        st = sweep_one(b, terms[i].pay_within_s, terms[i].starts_ms, full);
+        st = sweep_one(b, snap, terms[i].pay_within_s, terms[i].starts_ms, full);
 cleanup:
+    if (b)
+        buf_fini(&b->text);
     free(b);
     free(terms);
     return st;

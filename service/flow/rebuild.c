@@ -6,7 +6,7 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-enum { LEASE_MS = 10000, PAGE = 2000, RECORD_BYTES = 37 };
+enum { LEASE_MS = 10000, PAGE = 1000, RECORD_BYTES = 37, STATEMENT_MAX = 64 * 1024 };
 
 #define NOW_MS "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS INTEGER)"
 
@@ -20,7 +20,7 @@ struct rebuild {
     bool found, ready;
     /* One page of holds on its way to Redis. */
     unsigned holds;
-    struct uid last;
+    enum status st; /* of pages sent while rows stream in */
     struct hold {
         char field[130];
         size_t field_len;
@@ -143,6 +143,8 @@ static enum status load_call(struct rebuild *r)
 /* --- holds -------------------------------------------------------------------------------------
  */
 
+static enum status send_holds(struct rebuild *r);
+
 static bool on_order(void *arg, const struct sql_val *c, unsigned n)
 {
     struct rebuild *r = arg;
@@ -151,7 +153,6 @@ static bool on_order(void *arg, const struct sql_val *c, unsigned n)
     for (unsigned i = 0; i < sale->items; i++)
         if (sale->item[i].no == (uint32_t)c[2].i)
             item = &sale->item[i];
-    memcpy(r->last.b, c[0].s.p, UID_LEN);
     struct hold *h = &r->hold[r->holds++];
     struct str sku = item ? item->sku : (struct str){0};
     struct str shopper = {c[1].s.p, c[1].s.n > 64 ? 64 : c[1].s.n};
@@ -167,47 +168,48 @@ static bool on_order(void *arg, const struct sql_val *c, unsigned n)
     uint32_t hash = shopper_hash(shopper);
     live_filter_set(sale->shard[r->shard].live, hash);
     snprintf(h->hash, sizeof(h->hash), "%u", hash);
-    return true;
+    if (r->holds == PAGE)
+        r->st = send_holds(r);
+    return r->st == ST_OK;
 }
 
+/* Each hold is three words; a page fits one call. */
 static enum status send_holds(struct rebuild *r)
 {
-    /* Each hold is three words. */
-    enum { CALL = 1000 };
-    for (unsigned at = 0; at < r->holds; at += CALL) {
-        load_args(r, "holds");
-        for (unsigned i = at; i < r->holds && i < at + CALL; i++) {
-            const struct hold *h = &r->hold[i];
-            args_add(&r->s->args, h->field, h->field_len);
-            args_add(&r->s->args, h->record, h->live ? RECORD_BYTES : 0);
-            args_z(&r->s->args, h->hash);
-        }
-        enum status st = load_call(r);
-        if (st != ST_OK)
-            return st;
+    if (r->holds == 0)
+        return ST_OK;
+    load_args(r, "holds");
+    for (unsigned i = 0; i < r->holds; i++) {
+        const struct hold *h = &r->hold[i];
+        args_add(&r->s->args, h->field, h->field_len);
+        args_add(&r->s->args, h->record, h->live ? RECORD_BYTES : 0);
+        args_z(&r->s->args, h->hash);
     }
-    return ST_OK;
+    r->holds = 0;
+    return load_call(r);
 }
 
-/* Pages through the orders since the sale's start (rule R18) inside the caller's snapshot. */
+/* Streams the orders since the sale's start (rule R18) inside the caller's snapshot; full pages go
+ * to Redis on the way. */
 static enum status load_holds(struct rebuild *r)
 {
-    r->last = uid_floor(r->sale->starts_ms);
-    do {
-        r->holds = 0;
-        const struct sql_val args[] = {SQL_BYTES(r->last.b, UID_LEN), SQL_INT(r->shard),
-                                       SQL_INT(r->sale->no), SQL_INT(PAGE)};
-        enum status st = sql_run(r->s->sql,
-                                 "SELECT id, shopper, item, idem, qty, gen, state IN (1, 2) "
-                                 "FROM orders WHERE id > ? AND shard = ? AND item IN "
-                                 "(SELECT no FROM items WHERE sale = ?) ORDER BY id LIMIT ?",
-                                 args, 4, on_order, r, NULL);
-        if (st == ST_OK)
-            st = send_holds(r);
-        if (st != ST_OK)
-            return st;
-    } while (r->holds == PAGE);
-    return ST_OK;
+    const struct uid from = uid_floor(r->sale->starts_ms);
+    const struct sql_val args[] = {SQL_BYTES(from.b, UID_LEN), SQL_INT(r->shard)};
+    struct buf text;
+    buf_init(&text, STATEMENT_MAX);
+    BUF_LIT(&text, "SELECT id, shopper, item, idem, qty, gen, state IN (1, 2) FROM orders "
+                   "FORCE INDEX (PRIMARY) WHERE id >= ? AND shard = ? AND item IN (");
+    sale_item_numbers(r->sale, &text);
+    buf_char(&text, ')');
+    r->holds = 0;
+    r->st = ST_OK;
+    enum status st = text.overflow ? ST_INTERNAL
+                                   : sql_run_once(r->s->sql, (struct str){text.data, text.len},
+                                                  args, 2, on_order, r, NULL);
+    buf_fini(&text);
+    if (st == ST_OK)
+        st = r->st;
+    return st == ST_OK ? send_holds(r) : st;
 }
 
 /* --- stock -------------------------------------------------------------------------------------

@@ -49,7 +49,8 @@ static struct str arena_str(struct loader *l, struct str v)
     char *p = arena(l, v.n + 1);
     if (!p)
         return (struct str){0};
-    memcpy(p, v.p, v.n);
+    if (v.n > 0)
+        memcpy(p, v.p, v.n);
     return (struct str){p, v.n};
 }
 

@@ -49,6 +49,15 @@ const struct sale_item *sale_item(const struct sale *sale, struct str sku)
     return NULL;
 }
 
+void sale_item_numbers(const struct sale *sale, struct buf *out)
+{
+    for (unsigned i = 0; i < sale->items; i++) {
+        if (i > 0)
+            buf_char(out, ',');
+        buf_int(out, sale->item[i].no);
+    }
+}
+
 static int item_by_no(const void *key, const void *element)
 {
     uint32_t no = *(const uint32_t *)key, other = ((const struct item_place *)element)->no;
