@@ -1,0 +1,199 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "flow_fixture.h"
+#include "payments_fixture.h"
+
+#include "flow/payments.h"
+
+#include <curl/curl.h>
+
+static struct flow flow;
+static struct till till;
+
+static int setup_group(void **state)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    till_open(&till);
+    return flow_setup(&flow, till.url);
+}
+
+static int teardown_group(void **state)
+{
+    int rc = flow_teardown(&flow);
+    till_close(&till);
+    curl_global_cleanup();
+    return rc;
+}
+
+static int setup(void **state)
+{
+    atomic_store(&till.status, 200);
+    atomic_store(&till.body, till_trade);
+    atomic_store(&till.calls, 0);
+    return 0;
+}
+
+static const struct order_scope anns = {1, {"ann", 3}};
+
+static struct payment_wish wish_for(const struct uid *order)
+{
+    struct channel_state *state;
+    return (struct payment_wish){.order = *order,
+                                 .scope = anns,
+                                 .channel =
+                                     channel_find(flow.engine.channels, STR("sandbox"), &state),
+                                 .return_url = STR("https://shop.example/back"),
+                                 .id = uid_make(flow.s->ids, clock_wall_ms())};
+}
+
+static struct uid an_order(void)
+{
+    return flow_buy(&flow, flow_sell(&flow, &(struct flow_sale){.stock = 10}),
+                    &(struct flow_wish){.qty = 2});
+}
+
+static int64_t payments(const struct uid *order)
+{
+    return flow_ask(&flow, "SELECT COUNT(*) FROM payments WHERE order_id = %s", hex_id(order));
+}
+
+static void test_recorded_and_told_to_the_channel(void **state)
+{
+    struct payment p, read;
+    struct uid order = an_order();
+    struct payment_wish wish = wish_for(&order);
+    char text[40];
+    assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK);
+    assert_true(uid_equal(&p.id, &wish.id));
+    assert_int_equal(p.state, PAYMENT_PENDING);
+    assert_int_equal(p.amount, 2 * PRICE);
+    assert_string_equal(p.currency, "CNY");
+    assert_string_equal(p.channel, "sandbox");
+    assert_string_equal(p.phase, "full");
+    assert_string_equal(p.action_url, "http://till/pay/1");
+    assert_string_equal(p.channel_ref, "till-1");
+    assert_string_equal(p.return_url, "https://shop.example/back");
+    uid_format("pay_", &wish.id, text);
+    assert_non_null(strstr(till.got, text));
+    assert_non_null(strstr(till.got, "\"amount\":19800"));
+    assert_int_equal(payment_get(flow.s, &wish.id, &anns, &read), ST_OK);
+    assert_memory_equal(&read, &p, sizeof(p));
+    assert_int_equal(flow_state(&flow, &order), ORDER_PENDING);
+}
+
+static void test_payment_of_others_is_not_found(void **state)
+{
+    struct payment p;
+    struct uid order = an_order();
+    struct payment_wish wish = wish_for(&order);
+    assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK);
+    const struct order_scope bobs = {1, STR("bob")}, elsewhere = {2, {0}}, shop = {1, {0}};
+    assert_int_equal(payment_get(flow.s, &wish.id, &bobs, &p), ST_PAYMENT_NOT_FOUND);
+    assert_int_equal(payment_get(flow.s, &wish.id, &elsewhere, &p), ST_PAYMENT_NOT_FOUND);
+    assert_int_equal(payment_get(flow.s, &wish.id, &shop, &p), ST_OK);
+    assert_int_equal(payment_get(flow.s, &order, &shop, &p), ST_PAYMENT_NOT_FOUND);
+    wish = wish_for(&order);
+    wish.scope = bobs;
+    assert_int_equal(payment_create(flow.s, &wish, &p), ST_ORDER_NOT_FOUND);
+    assert_int_equal(payments(&order), 1);
+}
+
+static void test_one_open_attempt_per_channel(void **state)
+{
+    struct payment p, second;
+    struct uid order = an_order();
+    struct payment_wish wish = wish_for(&order), other = wish_for(&order);
+    assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK);
+    assert_int_equal(payment_create(flow.s, &other, &second), ST_OK);
+    assert_true(uid_equal(&second.id, &p.id));
+    assert_int_equal(payments(&order), 1);
+    assert_int_equal(atomic_load(&till.calls), 1);
+    flow_tell(&flow, "UPDATE payments SET state = 4 WHERE id = %s", hex_id(&p.id)); /* declined */
+    assert_int_equal(payment_create(flow.s, &other, &second), ST_OK);
+    assert_true(uid_equal(&second.id, &other.id));
+    assert_int_equal(payments(&order), 2);
+}
+
+static void test_orders_that_cannot_be_paid(void **state)
+{
+    static const enum order_state states[] = {ORDER_PAID, ORDER_CANCELLED, ORDER_EXPIRED};
+    struct payment p;
+    struct uid order = an_order();
+    struct payment_wish wish = wish_for(&order);
+    for (unsigned i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        flow_tell(&flow, "UPDATE orders SET state = %d WHERE id = %s", states[i], hex_id(&order));
+        assert_int_equal(payment_create(flow.s, &wish, &p), ST_INVALID_STATE);
+    }
+    uint32_t no = flow_sell(&flow, &(struct flow_sale){.stock = 10, .pay_within_s = 5});
+    struct uid late = flow_buy(&flow, no, &(struct flow_wish){.ms = clock_wall_ms() - 5000});
+    wish = wish_for(&late);
+    assert_int_equal(payment_create(flow.s, &wish, &p), ST_INVALID_STATE);
+    struct uid nothing = uid_make(flow.s->ids, clock_wall_ms());
+    wish = wish_for(&nothing);
+    assert_int_equal(payment_create(flow.s, &wish, &p), ST_ORDER_NOT_FOUND);
+    assert_int_equal(payments(&order) + payments(&late), 0);
+    assert_int_equal(atomic_load(&till.calls), 0);
+}
+
+/* The attempt stays and the same wish is made again under the same number. */
+static void test_channel_that_does_not_answer(void **state)
+{
+    static const struct {
+        int status;
+        const char *body;
+    } faults[] = {{500, "{}"}, {0, ""}, {200, "no json"}, {200, "{\"url\":1}"}, {400, "{}"}};
+    for (unsigned i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        struct payment p;
+        struct uid order = an_order();
+        struct payment_wish wish = wish_for(&order);
+        atomic_store(&till.status, faults[i].status);
+        atomic_store(&till.body, faults[i].body);
+        assert_int_equal(payment_create(flow.s, &wish, &p), ST_UNAVAILABLE);
+        assert_int_equal(payments(&order), 1);
+        assert_int_equal(payment_get(flow.s, &wish.id, &anns, &p), ST_OK);
+        assert_int_equal(p.state, PAYMENT_CREATED);
+        setup(state);
+        assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK);
+        assert_int_equal(p.state, PAYMENT_PENDING);
+        assert_int_equal(payments(&order), 1);
+        assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK); /* known: not told again */
+        assert_int_equal(atomic_load(&till.calls), 1);
+    }
+}
+
+static void test_payments_of_an_order_newest_first(void **state)
+{
+    enum { MANY = ORDER_PAYMENTS_MAX + 2 };
+    struct order o;
+    struct uid order = an_order(), last = {{0}};
+    for (int i = 0; i < MANY; i++) {
+        struct payment p;
+        struct payment_wish wish = wish_for(&order);
+        wish.id = last = uid_make(flow.s->ids, clock_wall_ms() + i);
+        assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK);
+        flow_tell(&flow, "UPDATE payments SET state = 4 WHERE id = %s", hex_id(&wish.id));
+    }
+    assert_int_equal(order_get(flow.s, &order, &anns, &o), ST_OK);
+    assert_int_equal(o.payments, ORDER_PAYMENTS_MAX);
+    assert_true(uid_equal(&o.payment[0].id, &last));
+    for (unsigned i = 1; i < o.payments; i++)
+        assert_true(memcmp(o.payment[i - 1].id.b, o.payment[i].id.b, UID_LEN) > 0);
+    order_free(&o);
+}
+
+#define TEST(f) cmocka_unit_test_setup(f, setup)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_recorded_and_told_to_the_channel), TEST(test_payment_of_others_is_not_found),
+        TEST(test_one_open_attempt_per_channel),     TEST(test_orders_that_cannot_be_paid),
+        TEST(test_channel_that_does_not_answer),     TEST(test_payments_of_an_order_newest_first),
+    };
+    return cmocka_run_group_tests(tests, setup_group, teardown_group);
+}
