@@ -208,7 +208,9 @@ enum status app_start(struct app *app, char *error, size_t size)
         snprintf(error, size, "%s cannot be read", app->conf.openapi_file);
         return st;
     }
-    st = prepare_schema(app, error, size);
+    st = http_address_unused(app->conf.listen, error, size);
+    if (st == ST_OK)
+        st = prepare_schema(app, error, size);
     if (st != ST_OK)
         return st;
     snprintf(error, size, "out of memory, threads or descriptors");

@@ -11,7 +11,12 @@
 
 /* The cursor never comes closer to now than this, so that commits younger than it need not touch
  * it; see LATE_MS in commit_rows.c, which must be smaller. */
-enum { BATCH = OUTBOX_BATCH, TRAIL_MS = 10000, STATEMENT_MAX = 4 * 1024 * 1024 };
+enum {
+    BATCH = OUTBOX_BATCH,
+    TRAIL_MS = 10000,
+    BATCHES_PER_SWEEP = 16,
+    STATEMENT_MAX = 4 * 1024 * 1024
+};
 
 struct batch {
     struct session *s;
@@ -154,6 +159,25 @@ static enum status close_batch(struct batch *b, const struct uid *from, const st
     return st;
 }
 
+/* Batches from `from` on until the term has no more that are due; *from follows what was done. */
+static enum status close_due(struct batch *b, struct uid *from, const struct uid *upto, bool *full)
+{
+    for (unsigned i = 0; i < BATCHES_PER_SWEEP; i++) {
+        enum status st = close_batch(b, from, upto);
+        if (st != ST_OK)
+            return st;
+        metrics_add(b->s->metrics, M_ORDERS_EXPIRED, b->n);
+        outbox_deliver(b->s, b->row, b->n);
+        if (b->n < BATCH) {
+            *from = *upto;
+            return ST_OK;
+        }
+        *from = b->order[b->n - 1].id;
+    }
+    *full = true;
+    return ST_OK;
+}
+
 static enum status sweep_one(struct batch *b, const struct snapshot *snap, uint32_t pay_within_s,
                              int64_t starts_ms, bool *full)
 {
@@ -162,20 +186,13 @@ static enum status sweep_one(struct batch *b, const struct snapshot *snap, uint3
     enum status st = read_cursor(b->s, pay_within_s, starts_ms, &cursor);
     if (st != ST_OK || memcmp(cursor.b, upto.b, UID_LEN) >= 0)
         return st;
+    struct uid done = cursor, trail = uid_floor(now - TRAIL_MS);
     write_select(b, snap, pay_within_s);
-    st = close_batch(b, &cursor, &upto);
-    if (st != ST_OK)
-        return st;
-    metrics_add(b->s->metrics, M_ORDERS_EXPIRED, b->n);
-    outbox_deliver(b->s, b->row, b->n);
-    if (b->n == BATCH) {
-        *full = true;
-        return ST_OK;
-    }
-    struct uid trail = uid_floor(now - TRAIL_MS);
-    const struct uid *to = memcmp(upto.b, trail.b, UID_LEN) < 0 ? &upto : &trail;
-    return memcmp(cursor.b, to->b, UID_LEN) < 0 ? move_cursor(b->s, pay_within_s, &cursor, to)
-                                                : ST_OK;
+    st = close_due(b, &done, &upto, full);
+    const struct uid *to = memcmp(done.b, trail.b, UID_LEN) < 0 ? &done : &trail;
+    if (st == ST_OK && memcmp(cursor.b, to->b, UID_LEN) < 0)
+        st = move_cursor(b->s, pay_within_s, &cursor, to);
+    return st;
 }
 
 struct term {

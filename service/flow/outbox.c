@@ -105,8 +105,16 @@ static void delete_told(struct session *s, struct outbox_row *rows, unsigned n)
     if (told == 0)
         return;
     metrics_add(s->metrics, M_OUTBOX_DELIVERED, told);
-    if (sql_run_bulk(s->sql, "DELETE FROM outbox WHERE id = ?", &id, 1, told, NULL, NULL, NULL) !=
-        ST_OK)
+    /* In a transaction: a bulk statement would otherwise commit, and flush, once per row. */
+    enum status st = sql_begin(s->sql);
+    if (st == ST_OK)
+        st =
+            sql_run_bulk(s->sql, "DELETE FROM outbox WHERE id = ?", &id, 1, told, NULL, NULL, NULL);
+    if (st == ST_OK)
+        st = sql_commit(s->sql);
+    else
+        sql_rollback(s->sql);
+    if (st != ST_OK)
         LOG(s->engine->log, LOG_INFO, "outbox_not_deleted", LF_INT("rows", told));
 }
 

@@ -111,6 +111,10 @@ enum status http_server_listen(struct http_server *s, int fd);
 STATUS_MUSTCHECK
 enum status http_listen_socket(const char *address, int *fd, char *bound, size_t size, char *error,
                                size_t error_size);
+/* Whether nobody listens on address yet: SO_REUSEPORT would let a second daemon of the same user
+ * share a port unnoticed. ST_UNAVAILABLE when somebody does. */
+STATUS_MUSTCHECK
+enum status http_address_unused(const char *address, char *error, size_t error_size);
 /* Stops accepting; answers in flight finish with Connection: close; idle connections close. */
 void http_server_drain(struct http_server *s);
 /* Unanswered exchanges and open connections now. */

@@ -122,17 +122,23 @@ static bool split(const char *address, char host[HOST_MAX + 1], const char **por
     return true;
 }
 
-static enum status listen_tcp(struct report *r, int *out)
+static enum status resolve(struct report *r, struct addrinfo **found)
 {
     char host[HOST_MAX + 1];
     const char *port;
     if (!split(r->address, host, &port))
         return failed(r, ST_INVALID_REQUEST, "not host:port, [v6]:port or unix:/path");
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
+    int rc = getaddrinfo(host[0] ? host : NULL, port, &hints, found);
+    return rc == 0 ? ST_OK : failed(r, ST_INVALID_REQUEST, gai_strerror(rc));
+}
+
+static enum status listen_tcp(struct report *r, int *out)
+{
     struct addrinfo *found;
-    int rc = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
-    if (rc != 0)
-        return failed(r, ST_INVALID_REQUEST, gai_strerror(rc));
+    enum status st = resolve(r, &found);
+    if (st != ST_OK)
+        return st;
     int fd = -1;
     for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next)
         fd = open_socket(a->ai_addr, a->ai_addrlen);
@@ -143,6 +149,34 @@ static enum status listen_tcp(struct report *r, int *out)
     tell_bound(r, fd);
     *out = fd;
     return ST_OK;
+}
+
+/* Binds without SO_REUSEPORT, which fails where anybody listens. */
+static bool in_use(const struct addrinfo *a)
+{
+    int one = 1;
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return false;
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    bool taken = bind(fd, a->ai_addr, a->ai_addrlen) != 0 && errno == EADDRINUSE;
+    close(fd);
+    return taken;
+}
+
+enum status http_address_unused(const char *address, char *error, size_t error_size)
+{
+    struct report r = {address, NULL, error, 0, error ? error_size : 0};
+    struct addrinfo *found;
+    if (strncmp(address, "unix:", 5) == 0)
+        return ST_OK; /* binding it fails by itself */
+    enum status st = resolve(&r, &found);
+    if (st != ST_OK)
+        return st;
+    if (in_use(found))
+        st = failed(&r, ST_UNAVAILABLE, strerror(EADDRINUSE));
+    freeaddrinfo(found);
+    return st;
 }
 
 enum status http_listen_socket(const char *address, int *fd, char *bound, size_t size, char *error,
