@@ -117,8 +117,19 @@ static void test_take_from_shard_after_shard(void **state)
     flow_expect(&flow, no, 0, 2, 0);
     assert_int_equal(movements(no), -7);
     assert_int_equal(change(no, -3, false, &m), ST_NOT_ENOUGH_LEFT);
+    assert_int_equal(m.left, 2);
     flow_expect(&flow, no, 0, 2, 0); /* the two that were taken came back */
     assert_int_equal(movements(no), -7);
+}
+
+/* What each shard has is known at once, not at the next look at the gates. */
+static void test_take_right_after_add(void **state)
+{
+    struct stock_movement m;
+    uint32_t no = flow_sell(&flow, &(struct flow_sale){.shards = 2, .stock = 0});
+    assert_int_equal(change(no, 10, false, &m), ST_OK);
+    assert_int_equal(change(no, -10, false, &m), ST_OK);
+    flow_expect(&flow, no, 0, 0, 0);
 }
 
 /* A shopper and a take-back meet at the gate: whoever comes first has the unit. */
@@ -217,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_take_more_than_is_left),
         cmocka_unit_test(test_take_from_shard_after_shard),
+        cmocka_unit_test(test_take_right_after_add),
         cmocka_unit_test(test_r5_taken_units_are_not_sold),
         cmocka_unit_test(test_taken_up_again),
         cmocka_unit_test(test_closed_gate),
