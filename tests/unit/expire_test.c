@@ -143,18 +143,20 @@ static void test_cursor_is_pulled_back(void **state)
 /* --- crowds
  * --------------------------------------------------------------------------------------- */
 
-/* n unpaid orders that are due, one per shopper, over two items and shards; then Redis is loaded.
- */
+enum { CROWD_MAX = 16500 };
+
+/* n unpaid orders that are due, one per shopper, over two items and shards; not in Redis yet. */
 static uint32_t crowd(unsigned n, uint32_t pay_within_s)
 {
-    static struct commit_row rows[2500], *of[2500], flat[2500];
-    static char shopper[2500][16];
-    uint32_t no = flow_sell(
-        &flow,
-        &(struct flow_sale){.shards = 2, .items = 2, .stock = 5000, .pay_within_s = pay_within_s});
+    static struct commit_row rows[CROWD_MAX], *of[CROWD_MAX], flat[CROWD_MAX];
+    static char shopper[CROWD_MAX][16];
+    enum { GROUP = 4000 };
+    const struct flow_sale wish = {
+        .shards = 2, .items = 2, .stock = 20000, .pay_within_s = pay_within_s};
+    uint32_t no = flow_sell(&flow, &wish);
     const struct sale *sale = flow_look(&flow, no);
-    int64_t ms = clock_wall_ms() - pay_within_s * 1000 - 5000;
-    assert_true(n <= 2500);
+    int64_t ms = clock_wall_ms() - pay_within_s * 1000 - 2 * CROWD_MAX;
+    assert_true(n <= CROWD_MAX);
     for (unsigned i = 0; i < n; i++) {
         snprintf(shopper[i], sizeof(shopper[i]), "c%u", i);
         struct row row = flow_row(
@@ -162,10 +164,16 @@ static uint32_t crowd(unsigned n, uint32_t pay_within_s)
         rows[i] = flow_commit_row(sale, &row);
         of[i] = &rows[i];
     }
-    assert_int_equal(commit_rows(flow.s->sql, of, n, false, flat), ST_OK);
+    for (unsigned i = 0; i < n; i += GROUP)
+        assert_int_equal(
+            commit_rows(flow.s->sql, of + i, n - i < GROUP ? n - i : GROUP, false, flat), ST_OK);
+    return no;
+}
+
+static void load_crowd(uint32_t no)
+{
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(recover_shard(flow.s, no, i, true), ST_OK);
-    return no;
 }
 
 static int64_t pending(uint32_t no)
@@ -179,18 +187,30 @@ static int64_t pending(uint32_t no)
 static void test_crowd_in_several_batches(void **state)
 {
     uint32_t no = crowd(2500, own_time());
-    flow_expect(&flow, no, 0, 5000, 1250);
-    flow_expect(&flow, no, 1, 5000, 1250);
-    assert_true(sweep()); /* there is more to do at once */
-    assert_int_equal(pending(no), 1500);
-    flow_expect(&flow, no, 0, 5000, 750);
-    assert_true(sweep());
-    assert_int_equal(pending(no), 500);
+    load_crowd(no);
+    flow_expect(&flow, no, 0, 20000, 1250);
+    flow_expect(&flow, no, 1, 20000, 1250);
     assert_false(sweep());
     assert_int_equal(pending(no), 0);
-    flow_expect(&flow, no, 0, 5000, 0);
-    flow_expect(&flow, no, 1, 5000, 0);
+    flow_expect(&flow, no, 0, 20000, 0);
+    flow_expect(&flow, no, 1, 20000, 0);
     assert_int_equal(flow_ask(&flow, "SELECT COUNT(*) FROM outbox"), 0);
+}
+
+/* A sweep ends after a while, so that other chores have their turn, and says that there is more. */
+static void test_sweep_is_bounded(void **state)
+{
+    uint32_t s = own_time(), no = crowd(CROWD_MAX, s);
+    int64_t before = clock_wall_ms();
+    assert_true(sweep());
+    int64_t rest = pending(no);
+    assert_in_range(rest, 1, CROWD_MAX - OUTBOX_BATCH);
+    assert_true(cursor_ms(s) < before - s * 1000 - CROWD_MAX); /* not past the rest */
+    while (sweep())
+        assert_true(pending(no) < rest);
+    assert_int_equal(pending(no), 0);
+    assert_int_equal(flow_units(&flow, no, 0).ledger_held, 0);
+    assert_int_equal(flow_units(&flow, no, 1).ledger_held, 0);
 }
 
 static void *sweep_beside(void *arg)
@@ -213,6 +233,7 @@ static void test_exactly_once_by_many_sweepers(void **state)
     enum { THREADS = 4 };
     pthread_t thread[THREADS];
     uint32_t no = crowd(1200, own_time());
+    load_crowd(no);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, sweep_beside, NULL), 0);
     for (int i = 0; i < THREADS; i++)
@@ -220,8 +241,8 @@ static void test_exactly_once_by_many_sweepers(void **state)
     assert_int_equal(pending(no), 0);
     unsigned waiting;
     assert_int_equal(outbox_sweep(flow.s, &waiting), ST_OK);
-    flow_expect(&flow, no, 0, 5000, 0);
-    flow_expect(&flow, no, 1, 5000, 0);
+    flow_expect(&flow, no, 0, 20000, 0);
+    flow_expect(&flow, no, 1, 20000, 0);
 }
 
 /* Redis is away: orders expire all the same, and it is told when it is back. */
@@ -256,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_cursor_trails_now),
         cmocka_unit_test(test_cursor_is_pulled_back),
         cmocka_unit_test(test_crowd_in_several_batches),
+        cmocka_unit_test(test_sweep_is_bounded),
         cmocka_unit_test(test_exactly_once_by_many_sweepers),
         cmocka_unit_test(test_redis_away),
     };
