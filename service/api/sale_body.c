@@ -172,7 +172,7 @@ static bool read_items(const json_t *root, struct new_sale *sale, struct body_er
         return fail(e, "", "items", "A sale has 1 to 1000 items.");
     struct new_item *items = calloc(n, sizeof(*items));
     if (!items)
-        return fail(e, "", "items", "There are too many items for now.");
+        return fail(e, "", "items", "There is no memory for these items now.");
     sale->item = items;
     sale->items = (unsigned)n;
     for (unsigned i = 0; i < n; i++) {

@@ -1,0 +1,83 @@
+/* A shard that is sold out draws units from the sale's other shards before it says so. */
+#include "flow/reserve_priv.h"
+#include "flow/stock.h"
+
+#include <stdlib.h>
+
+/* A purchase that drew in vain this often is told that the item is sold out. */
+enum { DRAWS_MAX = 8 };
+
+struct draw {
+    struct job job;
+    struct lane *lane;
+    uint32_t item_no;
+    int64_t want;
+};
+
+static void draw_work(struct job *job, struct session *s)
+{
+    const struct draw *d = CONTAINER_OF(job, struct draw, job);
+    const struct snapshot *snap;
+    const struct sale_item *item;
+    if (session_catalog(s, &snap) != ST_OK)
+        return;
+    const struct sale *sale = snapshot_item(snap, d->item_no, &item);
+    enum status st = sale ? stock_draw(s, sale, item, d->lane->live->shard, d->want) : ST_INTERNAL;
+    if (st != ST_OK && st != ST_SOLD_OUT)
+        LOG(s->engine->log, LOG_INFO, "draw_failed", LF_Z("status", status_info(st)->name));
+}
+
+/* Whatever came of it, those who waited ask the gate again; it decides. */
+static void on_drawn(struct task *task)
+{
+    struct draw *d = CONTAINER_OF(task, struct draw, job.task);
+    struct lane *lane = d->lane;
+    struct purchase *p = lane->parked, *next;
+    lane->drawing = false;
+    lane->parked = NULL;
+    lane->parked_last = &lane->parked;
+    for (; p; p = next) {
+        next = p->next;
+        lane_push(lane, p);
+    }
+    free(d);
+}
+
+static bool others_have(const struct reserve *r, const struct lane *lane, const struct purchase *p)
+{
+    const struct sale_item *item;
+    const struct sale *sale = snapshot_item(catalog_read(r->reader), p->row.item, &item);
+    int64_t sum = 0;
+    for (unsigned i = 0; sale && i < sale->shards; i++) {
+        int64_t n = atomic_load_explicit(&item->live[i].left, memory_order_relaxed);
+        sum += n > 0 ? n : 0;
+    }
+    return sale && sale->shards > 1 && sum >= p->row.qty;
+}
+
+/* A shard that is sold out draws units from the others before it says so. */
+bool lane_park(struct lane *lane, struct purchase *p)
+{
+    struct reserve *r = lane->r;
+    if (p->draws >= DRAWS_MAX || !others_have(r, lane, p))
+        return false;
+    if (!lane->drawing) {
+        struct draw *d = calloc(1, sizeof(*d));
+        if (!d)
+            return false;
+        *d = (struct draw){.job = {.work = draw_work, .done = on_drawn, .reply_to = r->replies},
+                           .lane = lane,
+                           .item_no = p->row.item,
+                           .want = p->row.qty};
+        if (jobs_submit(r->engine->queries, &d->job) != ST_OK) {
+            free(d);
+            return false;
+        }
+        lane->drawing = true;
+    }
+    p->draws++;
+    p->next = NULL;
+    *lane->parked_last = p;
+    lane->parked_last = &p->next;
+    return true;
+}
