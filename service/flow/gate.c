@@ -61,9 +61,8 @@ enum status gate_check(struct session *s, const struct sale_shard *shard)
 static enum status gate_call(struct session *s, const struct sale_shard *shard, redisReply **reply)
 {
     redisReply *r = NULL;
-    enum status st = gate_check(s, shard);
-    if (st == ST_OK)
-        st = redis_session_call(s->redis, &s->args, &r);
+    enum status st =
+        shard->ready ? redis_session_call_on(s->redis, &shard->loaded_in, &s->args, &r) : ST_FENCED;
     if (st != ST_OK) {
         metrics_add(s->metrics, M_REDIS_ERRORS, st != ST_FENCED);
         return st;

@@ -50,7 +50,7 @@ end
 local function reserve(keys, args)
     local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
     local epoch, bits = open_epoch(left, held, log)
-    if epoch ~= tonumber(args[1]) then return wrong_epoch(left) end
+    if not epoch or epoch ~= tonumber(args[1]) then return wrong_epoch(left) end
     local acks = tonumber(args[3])
     if acks > 0 then redis.call('XDEL', log, unpack(args, 4, 3 + acks)) end
 
@@ -186,12 +186,11 @@ local function add(keys, args)
     for i = 2, #args, 2 do
         local sku, total = args[i], tonumber(args[i + 1])
         local had = tonumber(redis.call('HGET', left, '+' .. sku) or '-1')
-        if had >= 0 and total > had then
-            redis.call('HSET', left, '+' .. sku, total)
-            redis.call('HINCRBY', left, sku, total - had)
+        if had >= 0 then
+            if total > had then redis.call('HSET', left, '+' .. sku, total) end
+            answer[#answer + 1] = sku
+            answer[#answer + 1] = redis.call('HINCRBY', left, sku, math.max(total - had, 0))
         end
-        answer[#answer + 1] = sku
-        answer[#answer + 1] = tonumber(redis.call('HGET', left, sku) or '0')
     end
     return answer
 end

@@ -250,6 +250,18 @@ bool redis_link_ready(const struct redis_link *link)
     return link->state == LINK_READY;
 }
 
+/* Writes now, not at the loop's next turn. redisAsyncHandleWrite would free the context on an
+ * error, which nobody expects inside a call or inside another answer; here the error stays in the
+ * context, and the write event that is still wanted finds it. */
+static void write_now(redisAsyncContext *ac)
+{
+    int done = 0;
+    if (redisBufferWrite(&ac->c, &done) == REDIS_OK && done) {
+        ac->ev.delWrite(ac->ev.data);
+        ac->ev.addRead(ac->ev.data);
+    }
+}
+
 enum status redis_link_call(struct redis_link *link, const struct args *args, redis_reply_fn fn,
                             void *arg)
 {
@@ -258,6 +270,6 @@ enum status redis_link_call(struct redis_link *link, const struct args *args, re
         return ST_UNAVAILABLE;
     enum status st = send_command(link, args, fn, arg);
     if (st == ST_OK)
-        redisAsyncHandleWrite(link->ac); /* now, not at the loop's next turn */
+        write_now(link->ac);
     return st;
 }

@@ -40,6 +40,8 @@ enum status redis_identity_parse(struct str info, struct redis_identity *id)
         !info_value(info, "role", role, sizeof(role)) ||
         !info_value(info, "maxmemory_policy", policy, sizeof(policy)))
         return ST_INVALID_REQUEST;
+    if (strlen(r.run_id) != REDIS_ID_LEN || strlen(r.repl_id) != REDIS_ID_LEN)
+        return ST_INVALID_REQUEST;
     r.master = strcmp(role, "master") == 0;
     r.noeviction = strcmp(policy, "noeviction") == 0;
     *id = r;
@@ -54,7 +56,7 @@ bool redis_identity_equal(const struct redis_identity *a, const struct redis_ide
 enum status redis_address(const char *address, const char **path, char *host, size_t size,
                           int *port)
 {
-    if (strncmp(address, "unix:", 5) == 0) {
+    if (strncmp(address, "unix:", 5) == 0 && address[5] != '\0') {
         *path = address + 5;
         return ST_OK;
     }
@@ -63,7 +65,7 @@ enum status redis_address(const char *address, const char **path, char *host, si
         return ST_INVALID_REQUEST;
     char *end = NULL;
     long p = strtol(colon + 1, &end, 10);
-    if (*end != '\0' || p < 1 || p > 65535)
+    if (colon[1] < '0' || colon[1] > '9' || *end != '\0' || p < 1 || p > 65535)
         return ST_INVALID_REQUEST;
     memcpy(host, address, (size_t)(colon - address));
     host[colon - address] = '\0';
@@ -88,7 +90,8 @@ enum status redis_reply_status(const struct redisReply *reply)
     if (reply->type != REDIS_REPLY_ERROR)
         return ST_OK;
     for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
-        if (strncmp(reply->str, passing[i], strlen(passing[i])) == 0)
+        size_t n = strlen(passing[i]);
+        if (strncmp(reply->str, passing[i], n) == 0 && (reply->str[n] == ' ' || !reply->str[n]))
             return ST_UNAVAILABLE;
     }
     return ST_INTERNAL;

@@ -134,6 +134,15 @@ enum status redis_session_call(struct redis_session *s, const struct args *args,
     return st == ST_OK ? command(s, args, reply) : st;
 }
 
+enum status redis_session_call_on(struct redis_session *s, const struct redis_identity *expected,
+                                  const struct args *args, struct redisReply **reply)
+{
+    enum status st = session_connect(s);
+    if (st == ST_OK && !redis_identity_equal(&s->identity, expected))
+        st = ST_FENCED;
+    return st == ST_OK ? command(s, args, reply) : st;
+}
+
 static enum status read_file(const char *file, struct buf *out)
 {
     FILE *f = fopen(file, "re");

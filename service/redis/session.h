@@ -26,6 +26,11 @@ enum status redis_session_identity(struct redis_session *s, struct redis_identit
 STATUS_MUSTCHECK
 enum status redis_session_call(struct redis_session *s, const struct args *args,
                                struct redisReply **reply);
+/* The same, but only if the Redis at the other end is `expected` (rule R1); ST_FENCED otherwise,
+ * nothing was sent. */
+STATUS_MUSTCHECK
+enum status redis_session_call_on(struct redis_session *s, const struct redis_identity *expected,
+                                  const struct args *args, struct redisReply **reply);
 /* Loads the function library in file unless the server has exactly this one. */
 STATUS_MUSTCHECK
 enum status redis_session_load_functions(struct redis_session *s, const char *file);

@@ -52,10 +52,11 @@ static void test_info_of_others(void **state)
         bool master, noeviction;
     } cases[] = {
         {"run_id:a\nmaster_replid:b\nrole:master\nmaxmemory_policy:noeviction", ST_OK, true, true},
-        {"run_id:a\r\nmaster_replid:b\r\nrole:slave\r\nmaxmemory_policy:allkeys-lru\r\n", ST_OK,
+        {"run_id:" RUN "\r\nmaster_replid:" RUN
+         "\r\nrole:slave\r\nmaxmemory_policy:allkeys-lru\r\n",
+         ST_OK, false, false},
+        {"run_id:" RUN "\nmaster_replid:" RUN "\nrole:masters\nmaxmemory_policy:noevictio\n", ST_OK,
          false, false},
-        {"run_id:a\nmaster_replid:b\nrole:masters\nmaxmemory_policy:noevictio\n", ST_OK, false,
-         false},
         /* names only at the start of a line, and whole */
         {"xrun_id:a\nmaster_replid:b\nrole:master\nmaxmemory_policy:noeviction", ST_INVALID_REQUEST,
          false, false},
@@ -67,6 +68,8 @@ static void test_info_of_others(void **state)
          false},
         {"run_id:a\nmaster_replid:b\nrole:master\n", ST_INVALID_REQUEST, false, false},
         {"run_id:" RUN "0\nmaster_replid:b\nrole:master\nmaxmemory_policy:x", ST_INVALID_REQUEST,
+         false, false},
+        {"run_id:a\nmaster_replid:" RUN "\nrole:master\nmaxmemory_policy:x", ST_INVALID_REQUEST,
          false, false},
         {"run_id\nmaster_replid:b\nrole:master\nmaxmemory_policy:x", ST_INVALID_REQUEST, false,
          false},
