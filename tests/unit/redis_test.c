@@ -51,7 +51,8 @@ static void test_info_of_others(void **state)
         enum status st;
         bool master, noeviction;
     } cases[] = {
-        {"run_id:a\nmaster_replid:b\nrole:master\nmaxmemory_policy:noeviction", ST_OK, true, true},
+        {"run_id:" RUN "\nmaster_replid:" RUN "\nrole:master\nmaxmemory_policy:noeviction", ST_OK,
+         true, true},
         {"run_id:" RUN "\r\nmaster_replid:" RUN
          "\r\nrole:slave\r\nmaxmemory_policy:allkeys-lru\r\n",
          ST_OK, false, false},
