@@ -43,7 +43,7 @@ static const char help[] =
     "compared, 4 the run is not valid (nothing sold, connections failed, interrupted).\n"
     "\n"
     "Examples\n"
-    "  export SNAPUP_SQL=unix:$PWD/var/sql.sock\n"
+    "  export SNAPUP_SQL=unix:$PWD/var/run/mariadb.sock\n"
     "  snapup-bench rush                                   200,000 shoppers for 50,000 units\n"
     "  snapup-bench rush --unlimited --shoppers 100000     how many durable orders a second\n"
     "  snapup-bench rush --units 1 --shoppers 1000         a thousand for the last one\n";

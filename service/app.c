@@ -14,6 +14,8 @@
 enum {
     OPENAPI_MAX = 1024 * 1024,
     CHORE_THREADS = 3,
+    REBUILD_THREADS = 2,
+    PATIENCE_MS = 120000,
     PAYER_THREADS = 4,
     STORE_WAIT_MS = 20000,
     STORE_POLL_MS = 100,
@@ -52,6 +54,8 @@ static void fill_stores(struct app *app)
     app->engine.conf = c;
     app->engine.sql =
         (struct sql_conf){c->sql, c->sql_user, c->sql_password, c->sql_database, c->sql_timeout_ms};
+    app->engine.patient_sql = app->engine.sql;
+    app->engine.patient_sql.timeout_ms = PATIENCE_MS;
     app->engine.redis = (struct redis_conf){c->redis, c->redis_password, c->redis_timeout_ms};
 }
 
@@ -136,12 +140,14 @@ static enum status start_threads(struct app *app)
     } pools[] = {{&e->queries, (unsigned)c->query_threads},
                  {&e->chores, CHORE_THREADS},
                  {&e->payers, PAYER_THREADS},
-                 {&e->audits, 1}};
+                 {&e->rebuilds, REBUILD_THREADS}};
     enum status st =
         committers_create(&e->sql, (unsigned)c->committers, (unsigned)c->commit_group_max,
                           (unsigned)c->commit_depth_max, e->log, e->metrics, &e->committers);
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]) && st == ST_OK; i++)
         st = jobs_create(e, pools[i].threads, (unsigned)c->query_depth_max, pools[i].pool);
+    if (st == ST_OK)
+        st = jobs_create_patient(e, 1, (unsigned)c->query_depth_max, &e->audits);
     return st == ST_OK ? keeper_start(e, &app->health.stores, &app->keeper) : st;
 }
 
@@ -230,7 +236,7 @@ static void leave(struct app *app)
 void app_stop(struct app *app, int64_t grace_ms)
 {
     struct engine *e = &app->engine;
-    struct jobs **const pools[] = {&e->audits, &e->payers, &e->chores, &e->queries};
+    struct jobs **const pools[] = {&e->audits, &e->payers, &e->rebuilds, &e->chores, &e->queries};
     atomic_store(&app->health.draining, true);
     for (unsigned i = 0; i < app->workers; i++)
         worker_drain(app->worker[i], grace_ms);

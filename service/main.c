@@ -27,8 +27,7 @@ static int complain(const char *error)
     return EXIT_FAILURE;
 }
 
-/* --- serve -------------------------------------------------------------------------------------
- */
+/* --- serve ------------------------------------------------------------------------------------- */
 
 static bool stores_ready(const struct app *app)
 {
@@ -85,8 +84,7 @@ static int run_serve(struct app *app, int argc, char **argv)
     return st == ST_OK ? EXIT_SUCCESS : complain(error);
 }
 
-/* --- one session -------------------------------------------------------------------------------
- */
+/* --- one session ------------------------------------------------------------------------------- */
 
 typedef enum status (*session_fn)(struct app *app, struct session *s, int argc, char **argv,
                                   char *error, size_t size);
@@ -188,8 +186,7 @@ static int run_operator(struct app *app, int argc, char **argv)
     return with_session(app, argc, argv, do_operator);
 }
 
-/* --- the command line --------------------------------------------------------------------------
- */
+/* --- the command line -------------------------------------------------------------------------- */
 
 static const struct command commands[] = {
     {"serve", "", "serve HTTP until SIGTERM or Ctrl-C (the default)", run_serve},
@@ -205,7 +202,8 @@ static int usage(FILE *out)
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         fprintf(out, "  %-10s %-3s %s\n", commands[i].name, commands[i].args, commands[i].help);
     fprintf(out, "  %-10s %-3s %s\n", "config-table", "", "print every setting as a table");
-    fprintf(out, "\nSettings come from FILE and from SNAPUP_<KEY> in the environment.\n");
+    fprintf(out, "\nSettings come from FILE (or $SNAPUP_CONFIG) and from SNAPUP_<KEY> in the "
+                 "environment.\n");
     return out == stdout ? EXIT_SUCCESS : EXIT_USAGE;
 }
 
@@ -240,7 +238,7 @@ static int run_command(const struct command *command, const char *file, int argc
 
 int main(int argc, char **argv)
 {
-    const char *file = NULL, *name = "serve";
+    const char *file = getenv("SNAPUP_CONFIG"), *name = "serve";
     char *rest[4];
     int n = 0;
     for (int i = 1; i < argc; i++) {

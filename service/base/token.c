@@ -13,7 +13,7 @@ enum {
     MAC_TEXT_LEN = 43,            /* base64url of SHA256_LEN bytes */
 };
 
-#define EXP_MAX_S                                                                   \
+#define EXP_MAX_S \
     INT64_C(253402300799) /* end of the year 9999: what our times can be written as \
                            */
 

@@ -15,16 +15,17 @@ struct channel_set;
 struct engine {
     const struct config *conf;
     struct sql_conf sql;
+    struct sql_conf patient_sql; /* the same with a long time-out, for audits */
     struct redis_conf redis;
     struct log *log;
     struct metrics *metrics;
     struct catalog *catalog;
     struct committers *committers;
-    struct jobs *queries; /* what callers wait for */
-    struct jobs *chores;  /* what nobody waits for: sweeps, deliveries, rebuilds, refreshes */
-    struct uid instance;  /* this process, as owner of leases and log entries */
-    struct jobs
-        *payers; /* what waits for payment channels, so that a slow one delays nobody else */
-    struct jobs *audits; /* audits wait for quiet; one at a time */
+    struct jobs *queries;  /* what callers wait for */
+    struct jobs *chores;   /* what nobody waits for: looks, sweeps, deliveries */
+    struct jobs *rebuilds; /* recoveries; long ones must not keep the chores waiting */
+    struct jobs *payers;   /* what waits for payment channels */
+    struct jobs *audits;   /* audits wait for quiet; one at a time */
+    struct uid instance;   /* this process, as owner of leases and log entries */
     struct channel_set *channels;
 };

@@ -8,12 +8,14 @@
 
 struct jobs {
     const struct engine *engine;
+    const struct sql_conf *sql;
     struct queue *queue;
     unsigned threads;
     pthread_t thread[];
 };
 
-enum status session_create(const struct engine *engine, struct session **out)
+static enum status session_open(const struct engine *engine, const struct sql_conf *sql,
+                                struct session **out)
 {
     struct session *s = calloc(1, sizeof(*s));
     if (!s)
@@ -22,13 +24,18 @@ enum status session_create(const struct engine *engine, struct session **out)
     s->ids = uid_source_create();
     s->metrics = metrics_block(engine->metrics);
     catalog_reader_init(&s->reader, engine->catalog);
-    if (!s->ids || sql_create(&engine->sql, engine->log, &s->sql) != ST_OK ||
+    if (!s->ids || sql_create(sql, engine->log, &s->sql) != ST_OK ||
         redis_session_create(&engine->redis, engine->log, &s->redis) != ST_OK) {
         session_destroy(&s);
         return ST_UNAVAILABLE;
     }
     *out = s;
     return ST_OK;
+}
+
+enum status session_create(const struct engine *engine, struct session **out)
+{
+    return session_open(engine, &engine->sql, out);
 }
 
 void session_destroy(struct session **session)
@@ -54,7 +61,7 @@ static void *jobs_main(void *arg)
 {
     struct jobs *j = arg;
     struct session *s = NULL;
-    if (session_create(j->engine, &s) != ST_OK)
+    if (session_open(j->engine, j->sql, &s) != ST_OK)
         abort(); /* at start, without memory: nothing was promised yet */
     struct task *t;
     while ((t = queue_wait(j->queue, -1)) != NULL) {
@@ -75,8 +82,8 @@ static void *jobs_main(void *arg)
     return NULL;
 }
 
-enum status jobs_create(const struct engine *engine, unsigned threads, unsigned depth_max,
-                        struct jobs **out)
+static enum status jobs_open(const struct engine *engine, const struct sql_conf *sql,
+                             unsigned threads, unsigned depth_max, struct jobs **out)
 {
     struct jobs *j = calloc(1, sizeof(*j) + threads * sizeof(pthread_t));
     if (!j || queue_create(depth_max, &j->queue) != ST_OK) {
@@ -84,6 +91,7 @@ enum status jobs_create(const struct engine *engine, unsigned threads, unsigned 
         return ST_UNAVAILABLE;
     }
     j->engine = engine;
+    j->sql = sql;
     for (; j->threads < threads; j->threads++) {
         if (pthread_create(&j->thread[j->threads], NULL, jobs_main, j) != 0) {
             jobs_stop(j);
@@ -93,6 +101,18 @@ enum status jobs_create(const struct engine *engine, unsigned threads, unsigned 
     }
     *out = j;
     return ST_OK;
+}
+
+enum status jobs_create(const struct engine *engine, unsigned threads, unsigned depth_max,
+                        struct jobs **out)
+{
+    return jobs_open(engine, &engine->sql, threads, depth_max, out);
+}
+
+enum status jobs_create_patient(const struct engine *engine, unsigned threads, unsigned depth_max,
+                                struct jobs **out)
+{
+    return jobs_open(engine, &engine->patient_sql, threads, depth_max, out);
 }
 
 void jobs_stop(struct jobs *j)

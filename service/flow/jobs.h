@@ -39,6 +39,10 @@ struct jobs;
 STATUS_MUSTCHECK
 enum status jobs_create(const struct engine *engine, unsigned threads, unsigned depth_max,
                         struct jobs **out);
+/* The same with engine->patient_sql: for reads that may take minutes. */
+STATUS_MUSTCHECK
+enum status jobs_create_patient(const struct engine *engine, unsigned threads, unsigned depth_max,
+                                struct jobs **out);
 /* Runs what was submitted, then ends the threads. */
 void jobs_stop(struct jobs *j);
 void jobs_destroy(struct jobs **j);

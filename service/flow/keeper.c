@@ -26,6 +26,7 @@ struct keeper {
     struct queue *replies;
     struct event *on_reply;
     struct chore chore[CHORES];
+    bool opened; /* every gate was seen open once; the watch's */
     _Atomic bool stopping;
     pthread_t thread;
 };
@@ -33,9 +34,12 @@ struct keeper {
 static void watch_work(struct job *job, struct session *s)
 {
     struct keeper *k = CONTAINER_OF(job, struct chore, job)->keeper;
-    bool open = false;
+    struct gate_count count;
     enum status sql = catalog_reload(k->engine->catalog, s->sql);
-    enum status gates = refresh_gates(s, &open);
+    enum status gates = refresh_gates(s, &count);
+    /* At first every gate is waited for; later, one that recovers leaves the others selling. */
+    k->opened = k->opened || (gates == ST_OK && count.open == count.seen);
+    bool open = k->opened && (count.seen == 0 || count.open > 0);
     atomic_store(&k->view->sql, sql == ST_OK);
     atomic_store(&k->view->redis, gates == ST_OK);
     atomic_store(&k->view->gates, gates == ST_OK && open);

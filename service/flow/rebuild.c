@@ -140,8 +140,7 @@ static enum status load_call(struct rebuild *r)
     return st == ST_FENCED ? ST_BUSY : st;
 }
 
-/* --- holds -------------------------------------------------------------------------------------
- */
+/* --- holds ------------------------------------------------------------------------------------- */
 
 static enum status send_holds(struct rebuild *r);
 
@@ -212,8 +211,7 @@ static enum status load_holds(struct rebuild *r)
     return st == ST_OK ? send_holds(r) : st;
 }
 
-/* --- stock -------------------------------------------------------------------------------------
- */
+/* --- stock ------------------------------------------------------------------------------------- */
 
 /* One item's units as words of the load's last step. */
 static bool on_stock(void *arg, const struct sql_val *c, unsigned n)

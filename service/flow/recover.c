@@ -14,12 +14,17 @@ struct recover_job {
 static void recover_work(struct job *job, struct session *s)
 {
     struct recover_job *r = CONTAINER_OF(job, struct recover_job, job);
-    bool force = atomic_exchange(&r->live->suspect, false);
-    atomic_store(&r->live->recovering, false); /* whoever asks from now on asks again */
-    enum status st = recover_shard(s, r->live->sale_no, r->live->shard, force);
+    const struct engine *engine = r->engine;
+    struct live_shard *live = r->live;
+    bool force = atomic_exchange(&live->suspect, false);
+    enum status st = recover_shard(s, live->sale_no, live->shard, force);
     if (st != ST_OK && force)
-        atomic_store(&r->live->suspect, true);
+        atomic_store(&live->suspect, true);
     free(r);
+    atomic_store(&live->recovering, false);
+    /* A doubt that arose meanwhile; one that stays is asked about again by the next refresh. */
+    if (st == ST_OK && atomic_load(&live->suspect))
+        recover_request(engine, live, true);
 }
 
 void recover_request(const struct engine *engine, struct live_shard *live, bool force)
@@ -34,7 +39,7 @@ void recover_request(const struct engine *engine, struct live_shard *live, bool 
         return;
     }
     *r = (struct recover_job){.job = {.work = recover_work}, .engine = engine, .live = live};
-    if (jobs_submit(engine->chores, &r->job) != ST_OK) {
+    if (jobs_submit(engine->rebuilds, &r->job) != ST_OK) {
         atomic_store(&live->recovering, false);
         free(r);
     }

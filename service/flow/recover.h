@@ -10,8 +10,8 @@
 #include "flow/engine.h"
 #include "flow/jobs.h"
 
-/* Asks for the shard's recovery on a chore thread; at most one per shard waits. force: rebuild even
- * if epochs agree, because an answer was lost. Any thread. */
+/* Asks for the shard's recovery on a rebuild thread; at most one per shard waits or runs. force:
+ * rebuild even if epochs agree, because an answer was lost. Any thread. */
 void recover_request(const struct engine *engine, struct live_shard *live, bool force);
 
 /* Brings the shard in order now, on the caller's thread: a fresh catalogue if only that was stale,

@@ -37,16 +37,16 @@ static bool sold_out_somewhere(const struct sale *sale, const struct gate_view *
 }
 
 static enum status refresh_shard(struct session *s, const struct sale *sale, unsigned shard,
-                                 struct gate_view *view, bool *all_open)
+                                 struct gate_view *view, struct gate_count *count)
 {
     const struct sale_shard *at = &sale->shard[shard];
     struct live_shard *live = at->live;
+    count->seen++;
     enum status st = gate_check(s, at);
     if (st == ST_OK)
         st = gate_peek(s, sale, shard, view);
     if (st == ST_FENCED || (st == ST_OK && view->epoch != at->epoch)) {
         recover_request(s->engine, live, false);
-        *all_open = false;
         return ST_OK;
     }
     if (st != ST_OK)
@@ -64,15 +64,16 @@ static enum status refresh_shard(struct session *s, const struct sale *sale, uns
     atomic_store(&live->filter_current, current);
     atomic_store(&live->log, view->log);
     note_items(sale, shard, view, current);
+    count->open++;
     return ST_OK;
 }
 
-enum status refresh_gates(struct session *s, bool *all_open)
+enum status refresh_gates(struct session *s, struct gate_count *count)
 {
     const struct snapshot *snap;
     enum status st = session_catalog(s, &snap);
     int64_t now = clock_wall_ms();
-    *all_open = true;
+    *count = (struct gate_count){0};
     for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
         const struct sale *sale = snapshot_sale_at(snap, i);
         if (!wanted(sale, now))
@@ -81,7 +82,7 @@ enum status refresh_gates(struct session *s, bool *all_open)
         if (!view.units)
             return ST_UNAVAILABLE;
         for (unsigned k = 0; k < sale->shards && st == ST_OK; k++)
-            st = refresh_shard(s, sale, k, &view, all_open);
+            st = refresh_shard(s, sale, k, &view, count);
         free(view.units);
     }
     return st;

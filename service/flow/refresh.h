@@ -9,6 +9,10 @@
 
 enum { REFRESH_MS = 100 };
 
-/* *all_open: every gate that was looked at is what MariaDB says. */
+/* How many gates were looked at, and how many of them are what MariaDB says. */
+struct gate_count {
+    unsigned seen, open;
+};
+
 STATUS_MUSTCHECK
-enum status refresh_gates(struct session *s, bool *all_open);
+enum status refresh_gates(struct session *s, struct gate_count *count);

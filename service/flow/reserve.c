@@ -134,6 +134,11 @@ void reserve_submit(struct reserve *r, const struct sale *sale, const struct sal
         finish(r, p, BUY_REFUSED, ST_SOLD_OUT);
         return;
     }
+    /* A 202 may wait in the log; who wants a 201 is told early (promise P7). */
+    if (!p->async && committers_stalled(r->engine->committers)) {
+        finish(r, p, BUY_REFUSED, ST_UNAVAILABLE);
+        return;
+    }
     struct lane *lane = lane_of(r, live);
     if (!lane || !committers_take_room(r->engine->committers, 1)) {
         finish(r, p, BUY_REFUSED, ST_OVERLOADED);
@@ -179,8 +184,7 @@ static struct purchase *lane_pop(struct lane *lane)
     return p;
 }
 
-/* --- sending -----------------------------------------------------------------------------------
- */
+/* --- sending ----------------------------------------------------------------------------------- */
 
 static struct batch *batch_take(struct lane *lane, const struct sale_shard *shard)
 {

@@ -1,8 +1,7 @@
-/* reserve.h - the hot path: purchases of one loop turn become one Redis call, winners one commit
- * batch.
+/* reserve.h - the hot path: a loop turn's purchases become one Redis call, its winners one commit.
  *
- *   reserve_submit ─▶ waiting, per shard ─turn─▶ FCALL snapup_reserve ─▶ winners ─▶ committer ─▶
- * done └▶ losers: done
+ *   reserve_submit ─▶ waiting, by shard ─turn─▶ FCALL snapup_reserve ┬▶ winners ─▶ committer ─▶ done
+ *                                                                  └▶ losers ─▶ done
  *
  * At most one reserving call of a shard is in flight per worker; what comes meanwhile gathers
  * (DESIGN section 2). One instance per worker loop, used only from its thread. A log entry is

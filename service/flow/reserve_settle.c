@@ -8,8 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- the reply ---------------------------------------------------------------------------------
- */
+/* --- the reply --------------------------------------------------------------------------------- */
 
 static void batch_free(struct batch *b)
 {
@@ -151,8 +150,7 @@ void batch_reserved(void *arg, enum status st, const struct redisReply *reply)
         lane_mark(lane);
 }
 
-/* --- after the commit --------------------------------------------------------------------------
- */
+/* --- after the commit -------------------------------------------------------------------------- */
 
 static void on_released(void *arg, enum status st, const struct redisReply *reply)
 {

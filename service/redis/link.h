@@ -3,8 +3,7 @@
  * hiredis' async client has neither; this adds them (h2o's client is the model: three states, every
  * pending callback answered exactly once).
  *
- *   DOWN ──timer──▶ GREETING (AUTH, INFO) ──▶ READY ──error, deadline──▶ DOWN (back-off 50 ms .. 1
- * s)
+ *   DOWN ──back-off 50 ms .. 1 s──▶ GREETING (AUTH, INFO) ──▶ READY ──error, deadline──▶ DOWN
  *
  * Used only from its loop's thread.
  */

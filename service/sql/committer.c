@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* A batch is one Redis call's winners; reserve_batch_max is at most BATCH_MAX (config.h). */
-enum { RETRY_MS = 100, BATCH_MAX = 1024, MISTAKES_MAX = 10 };
+enum { RETRY_MS = 100, BATCH_MAX = 1024, MISTAKES_MAX = 10, STALL_US = 1000000 };
 
 struct committers {
     struct queue *queue;
@@ -17,7 +17,8 @@ struct committers {
     struct metrics *metrics;
     unsigned group_max, depth_max, threads;
     _Atomic unsigned depth;
-    _Atomic bool stopping; /* give up on a MariaDB that does not answer */
+    _Atomic int64_t away_us; /* since when a group waits for MariaDB, monotonic; 0: none does */
+    _Atomic bool stopping;   /* give up on a MariaDB that does not answer */
     pthread_t thread[];
 };
 
@@ -99,8 +100,10 @@ static bool group_write(struct worker *w)
     unsigned mistakes = 0;
     for (;;) {
         enum status st = commit_rows(w->sql, w->rows, w->n, careful, w->flat);
-        if (st == ST_OK)
+        if (st == ST_OK) {
+            atomic_store_explicit(&w->c->away_us, 0, memory_order_relaxed);
             return true;
+        }
         metrics_add(w->metrics, st == ST_FENCED ? M_COMMIT_FENCED : M_COMMIT_FALLBACKS, 1);
         if (st == ST_FENCED)
             continue; /* without the fenced rows */
@@ -114,8 +117,11 @@ static bool group_write(struct worker *w)
             give_up(w, ST_UNAVAILABLE);
             return false;
         }
-        if (away || st == ST_UNKNOWN)
+        if (away || st == ST_UNKNOWN) {
+            int64_t nobody = 0;
+            atomic_compare_exchange_strong(&w->c->away_us, &nobody, clock_mono_us());
             pause_before_retry();
+        }
     }
 }
 
@@ -208,6 +214,12 @@ bool committers_take_room(struct committers *c, unsigned n)
 void committers_give_room(struct committers *c, unsigned n)
 {
     atomic_fetch_sub(&c->depth, n);
+}
+
+bool committers_stalled(const struct committers *c)
+{
+    int64_t since = atomic_load_explicit(&c->away_us, memory_order_relaxed);
+    return since != 0 && clock_mono_us() - since > STALL_US;
 }
 
 unsigned committers_depth(const struct committers *c)

@@ -1,8 +1,7 @@
-/* committer.h - threads that make reserved orders durable, group by group (DESIGN sections 2 and
- * 4).
+/* committer.h - threads that make reserved orders durable, group by group (DESIGN sections 2, 4).
  *
  *   workers ──commit_batch──▶ queue ─▶ take what waits ─▶ BEGIN, bulk INSERT, one guarded UPDATE
- * per item and shard, COMMIT ─▶ batch back to its worker
+ *                                                       per item and shard, COMMIT ─▶ batch back
  *
  * Grouping is natural: while one transaction is in flight the next group gathers. A group that
  * meets a duplicate key, or whose COMMIT was not answered, is run again in a slower form that asks
@@ -58,6 +57,9 @@ void committers_destroy(struct committers **c);
 /* Queue room is taken before reserving (rule R9): false when n more orders would pass depth_max. */
 bool committers_take_room(struct committers *c, unsigned n);
 void committers_give_room(struct committers *c, unsigned n);
+/* Whether a group has waited for a MariaDB that is away for over a second: what is told to wait now would
+ * wait for nobody knows how long. */
+bool committers_stalled(const struct committers *c);
 /* Orders that hold room now. */
 unsigned committers_depth(const struct committers *c);
 
