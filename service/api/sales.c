@@ -153,7 +153,7 @@ void sales_list(void *ctx, struct exchange *x)
 static void render_current(struct api_job *job, struct session *s, struct str id)
 {
     const struct snapshot *snap;
-    job->st = session_catalog(s, &snap);
+    job->st = session_refresh(s, &snap);
     if (job->st != ST_OK)
         return;
     const struct sale *sale = snapshot_sale(snap, id);

@@ -51,10 +51,18 @@ void session_destroy(struct session **session)
     *session = NULL;
 }
 
-enum status session_catalog(struct session *s, const struct snapshot **snap)
+enum status session_refresh(struct session *s, const struct snapshot **snap)
 {
     *snap = catalog_read(&s->reader);
     return *snap ? ST_OK : ST_UNAVAILABLE;
+}
+
+enum status session_catalog(struct session *s, const struct snapshot **snap)
+{
+    if (!s->pinned || !s->reader.snap)
+        return session_refresh(s, snap);
+    *snap = s->reader.snap;
+    return ST_OK;
 }
 
 static void *jobs_main(void *arg)
@@ -70,7 +78,10 @@ static void *jobs_main(void *arg)
         metrics_time(s->metrics, MT_QUERY_WAIT, started_us - job->queued_us);
         struct queue *reply_to = job->reply_to;
         task_fn done = job->done;
+        (void)catalog_read(&s->reader);
+        s->pinned = true;
         job->work(job, s);
+        s->pinned = false;
         metrics_time(s->metrics, MT_QUERY, clock_mono_us() - started_us);
         metrics_add(s->metrics, M_QUERIES, 1);
         if (done) {

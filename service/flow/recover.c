@@ -95,7 +95,7 @@ static enum status find_sale(struct session *s, uint32_t sale_no, unsigned shard
     const struct snapshot *snap;
     enum status st = catalog_reload(s->engine->catalog, s->sql);
     if (st == ST_OK)
-        st = session_catalog(s, &snap);
+        st = session_refresh(s, &snap);
     if (st != ST_OK)
         return st;
     *sale = snapshot_sale_by_no(snap, sale_no);
@@ -123,7 +123,7 @@ enum status recover_shard(struct session *s, uint32_t sale_no, unsigned shard, b
 enum status recover_sale(struct session *s, uint32_t sale_no)
 {
     const struct snapshot *snap;
-    enum status st = session_catalog(s, &snap);
+    enum status st = session_refresh(s, &snap);
     if (st != ST_OK)
         return st;
     const struct sale *sale = snapshot_sale_by_no(snap, sale_no);

@@ -71,7 +71,7 @@ static enum status refresh_shard(struct session *s, const struct sale *sale, uns
 enum status refresh_gates(struct session *s, struct gate_count *count)
 {
     const struct snapshot *snap;
-    enum status st = session_catalog(s, &snap);
+    enum status st = session_refresh(s, &snap);
     int64_t now = clock_wall_ms();
     *count = (struct gate_count){0};
     for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
