@@ -7,6 +7,8 @@
 
 #include "commit_fixture.h"
 
+#include "base/buf.h"
+
 #include <glob.h>
 #include <limits.h>
 #include <pthread.h>
@@ -33,8 +35,17 @@ static int teardown_group(void **state)
 struct bench {
     struct committers *c;
     struct queue *replies;
-    pid_t stopped; /* a mariadbd that must be woken again; 0: none */
 };
+
+/* A mariadbd that must be woken again, whatever becomes of the test; 0: none. */
+static volatile sig_atomic_t stopped;
+
+static void wake_server(int sig)
+{
+    if (stopped)
+        kill(stopped, SIGCONT);
+    stopped = 0;
+}
 
 static int setup(void **state)
 {
@@ -49,8 +60,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct bench *b = *state;
-    if (b->stopped)
-        kill(b->stopped, SIGCONT);
+    wake_server(0);
     if (b->c)
         committers_stop(b->c, 0);
     committers_destroy(&b->c);
@@ -110,6 +120,48 @@ static void test_batches_come_back_exactly_once(void **state)
     assert_null(queue_take(b->replies, 1));
     assert_int_equal(ledger_orders(&ledger), orders);
     assert_int_equal(ledger_held(&ledger, 1, 0), orders);
+}
+
+static long commits(struct metrics *m)
+{
+    struct buf text;
+    buf_init(&text, 1024 * 1024);
+    metrics_render(m, &text);
+    buf_char(&text, '\0');
+    const char *line = strstr(text.data, "\nsnapup_commits_total ");
+    long n = line ? strtol(line + strlen("\nsnapup_commits_total "), NULL, 10) : -1;
+    buf_fini(&text);
+    return n;
+}
+
+/* What comes while a transaction is held up becomes one group, up to the largest. */
+static void test_groups_gather(void **state)
+{
+    enum { BATCHES = 40, ROWS = 4 };
+    static struct commit_row rows[BATCHES][ROWS];
+    static struct commit_batch batch[BATCHES];
+    struct bench *b = *state;
+    struct metrics *m = NULL;
+    fixture_exec(ledger.beside, "UPDATE shard_stock SET allocated = 10000");
+    assert_int_equal(metrics_create(NULL, 0, &m), ST_OK);
+    assert_int_equal(committers_create(&ledger.db.conf, 1, GROUP, DEPTH, NULL, m, &b->c), ST_OK);
+    assert_int_equal(sql_begin(ledger.beside), ST_OK);
+    fixture_exec(ledger.beside, "UPDATE shard_stock SET added = added + 1");
+    for (unsigned i = 0; i < BATCHES; i++) {
+        for (unsigned k = 0; k < ROWS; k++)
+            rows[i][k] = ledger_row(&ledger, "ann");
+        batch[i] = batch_of(b, rows[i], ROWS);
+        committers_submit(b->c, &batch[i]);
+    }
+    sql_rollback(ledger.beside);
+    for (unsigned i = 0; i < BATCHES; i++)
+        next_reply(b);
+    committers_stop(b->c, 0);
+    long n = commits(m);
+    metrics_destroy(&m);
+    /* The first may have gone alone; the rest fills groups of GROUP rows. */
+    assert_in_range(n, BATCHES * ROWS / GROUP, BATCHES * ROWS / GROUP + 3);
+    assert_int_equal(ledger_held(&ledger, 1, 0), BATCHES * ROWS);
 }
 
 /* Plain, then carefully, then without the fenced shard: each row of the group learns its own
@@ -266,11 +318,15 @@ static bool stands_still(pid_t pid)
     return still;
 }
 
-static void stop_server(struct bench *b)
+/* Also a test that hangs does not keep it still for ever. */
+static void stop_server(void)
 {
-    b->stopped = server_pid();
-    assert_int_equal(kill(b->stopped, SIGSTOP), 0);
-    while (!stands_still(b->stopped))
+    enum { PATIENCE_S = 15 };
+    stopped = server_pid();
+    signal(SIGALRM, wake_server);
+    alarm(PATIENCE_S);
+    assert_int_equal(kill(stopped, SIGSTOP), 0);
+    while (!stands_still(stopped))
         sched_yield();
 }
 
@@ -290,14 +346,14 @@ static void test_stop_gives_up_on_a_silent_server(void **state)
     }
     committers_submit(b->c, &batch[0]); /* so that it is connected */
     assert_ptr_equal(next_reply(b), &batch[0]);
-    stop_server(b);
+    stop_server();
     int64_t started_us = clock_mono_us();
     committers_submit(b->c, &batch[1]);
     committers_submit(b->c, &batch[2]);
     committers_stop(b->c, 100);
     int64_t took_ms = (clock_mono_us() - started_us) / 1000;
-    kill(b->stopped, SIGCONT);
-    b->stopped = 0;
+    wake_server(0);
+    alarm(0);
     for (int i = 0; i < 2; i++)
         assert_int_equal(next_reply(b)->rows->outcome, ST_UNAVAILABLE);
     if (took_ms > 8000)
@@ -383,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_batches_come_back_exactly_once),
+        TEST(test_groups_gather),
         TEST(test_a_mixed_group_is_settled_row_by_row),
         TEST(test_hopeless_row_is_given_up),
         TEST(test_r9_room_is_bounded),
