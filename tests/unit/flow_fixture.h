@@ -104,8 +104,8 @@ static inline int flow_start(struct flow *f)
     assert_int_equal(
         committers_create(&f->engine.sql, 1, 1024, 20000, NULL, NULL, &f->engine.committers),
         ST_OK);
-    struct jobs **const pools[] = {&f->engine.queries, &f->engine.chores, &f->engine.rebuilds, &f->engine.payers,
-                                   &f->engine.audits};
+    struct jobs **const pools[] = {&f->engine.queries, &f->engine.chores, &f->engine.rebuilds,
+                                   &f->engine.payers, &f->engine.audits};
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
         assert_int_equal(jobs_create(&f->engine, 1, 1000, pools[i]), ST_OK);
     return 0;
