@@ -28,6 +28,12 @@ struct batch {
     struct buf text;
 };
 
+/* Sales that share a time to pay share a cursor. */
+struct term {
+    uint32_t pay_within_s;
+    int64_t starts_ms; /* earliest of its sales */
+};
+
 static bool on_due(void *arg, const struct sql_val *c, unsigned n)
 {
     struct batch *b = arg;
@@ -42,12 +48,11 @@ static bool on_cursor(void *arg, const struct sql_val *c, unsigned n)
 }
 
 /* A new cursor begins at the earliest start of its sales: no order is older (rule R18). */
-static enum status read_cursor(struct session *s, uint32_t pay_within_s, int64_t starts_ms,
-                               struct uid *cursor)
+static enum status need_cursor(struct session *s, const struct term *term, struct uid *cursor)
 {
-    const struct sql_val key[] = {SQL_INT(pay_within_s)};
-    *cursor = uid_floor(starts_ms);
-    const struct sql_val row[] = {SQL_INT(pay_within_s), SQL_BYTES(cursor->b, UID_LEN)};
+    const struct sql_val key[] = {SQL_INT(term->pay_within_s)};
+    *cursor = uid_floor(term->starts_ms);
+    const struct sql_val row[] = {SQL_INT(term->pay_within_s), SQL_BYTES(cursor->b, UID_LEN)};
     enum status st = sql_run(s->sql,
                              "INSERT IGNORE INTO expiry_cursors (pay_within_s, upto) "
                              "VALUES (?, ?)",
@@ -58,14 +63,20 @@ static enum status read_cursor(struct session *s, uint32_t pay_within_s, int64_t
                    on_cursor, cursor, NULL);
 }
 
-/* Forward only from where this sweep read it: a pull-back that came between wins. */
-static enum status move_cursor(struct session *s, uint32_t pay_within_s, const struct uid *from,
-                               const struct uid *to)
+/* In a transaction: the cursor under its lock, which commits of late orders take, too (commit_rows.c), so
+ * that none can slip in between the look and the move. */
+static enum status lock_cursor(struct session *s, const struct term *term, struct uid *cursor)
 {
-    const struct sql_val args[] = {SQL_BYTES(to->b, UID_LEN), SQL_INT(pay_within_s),
-                                   SQL_BYTES(from->b, UID_LEN)};
-    return sql_run(s->sql, "UPDATE expiry_cursors SET upto = ? WHERE pay_within_s = ? AND upto = ?",
-                   args, 3, NULL, NULL, NULL);
+    const struct sql_val key[] = {SQL_INT(term->pay_within_s)};
+    return sql_run(s->sql, "SELECT upto FROM expiry_cursors WHERE pay_within_s = ? FOR UPDATE", key,
+                   1, on_cursor, cursor, NULL);
+}
+
+static enum status move_cursor(struct session *s, const struct term *term, const struct uid *to)
+{
+    const struct sql_val args[] = {SQL_BYTES(to->b, UID_LEN), SQL_INT(term->pay_within_s)};
+    return sql_run(s->sql, "UPDATE expiry_cursors SET upto = ? WHERE pay_within_s = ?", args, 2,
+                   NULL, NULL, NULL);
 }
 
 /* Rows are locked and still pending, so every one must change. */
@@ -142,63 +153,77 @@ static void write_select(struct batch *b, const struct snapshot *snap, uint32_t 
     BUF_LIT(&b->text, ") ORDER BY id LIMIT ? FOR UPDATE");
 }
 
-static enum status close_batch(struct batch *b, const struct uid *from, const struct uid *to)
+/* How far a term's sweep has come. */
+struct progress {
+    struct uid cursor; /* as last seen in MariaDB */
+    struct uid from;   /* where the next batch begins */
+    struct uid upto;   /* what is due */
+    struct uid trail;  /* the cursor stays behind this */
+};
+
+static const struct uid *earlier(const struct uid *a, const struct uid *b)
 {
-    const struct sql_val args[] = {SQL_BYTES(from->b, UID_LEN), SQL_BYTES(to->b, UID_LEN),
+    return memcmp(a->b, b->b, UID_LEN) < 0 ? a : b;
+}
+
+/* In a transaction: the orders of the next batch, closed, and the cursor moved behind them. */
+static enum status close_next(struct batch *b, const struct term *term, struct progress *p)
+{
+    struct uid cursor;
+    enum status st = lock_cursor(b->s, term, &cursor);
+    if (st != ST_OK)
+        return st;
+    if (!uid_equal(&cursor, &p->cursor))
+        p->from = cursor; /* pulled back by a late order, or moved by another instance */
+    const struct sql_val args[] = {SQL_BYTES(p->from.b, UID_LEN), SQL_BYTES(p->upto.b, UID_LEN),
                                    SQL_INT(BATCH)};
     b->n = 0;
-    enum status st = b->text.overflow ? ST_INTERNAL : sql_begin(b->s->sql);
-    if (st == ST_OK)
-        st = sql_run_once(b->s->sql, (struct str){b->text.data, b->text.len}, args, 3, on_due, b,
-                          NULL);
+    st = sql_run_once(b->s->sql, (struct str){b->text.data, b->text.len}, args, 3, on_due, b, NULL);
     if (st == ST_OK && b->n > 0)
         st = close_orders(b);
+    p->from = b->n == BATCH ? b->order[b->n - 1].id : p->upto;
+    p->cursor = *earlier(&p->from, &p->trail);
+    if (memcmp(p->cursor.b, cursor.b, UID_LEN) <= 0)
+        p->cursor = cursor;
+    else if (st == ST_OK)
+        st = move_cursor(b->s, term, &p->cursor);
+    return st;
+}
+
+static enum status close_batch(struct batch *b, const struct term *term, struct progress *p)
+{
+    enum status st = b->text.overflow ? ST_INTERNAL : sql_begin(b->s->sql);
+    if (st != ST_OK)
+        return st;
+    st = close_next(b, term, p);
     if (st == ST_OK)
         return sql_commit(b->s->sql);
     sql_rollback(b->s->sql);
     return st;
 }
 
-/* Batches from `from` on until the term has no more that are due; *from follows what was done. */
-static enum status close_due(struct batch *b, struct uid *from, const struct uid *upto, bool *full)
+static enum status sweep_term(struct batch *b, const struct snapshot *snap, const struct term *term,
+                              bool *full)
 {
+    int64_t now = clock_wall_ms(), due = now - (int64_t)term->pay_within_s * 1000;
+    struct progress p = {.upto = uid_floor(due > 0 ? due : 0), .trail = uid_floor(now - TRAIL_MS)};
+    enum status st = need_cursor(b->s, term, &p.cursor);
+    if (st != ST_OK || memcmp(p.cursor.b, p.upto.b, UID_LEN) >= 0)
+        return st;
+    p.from = p.cursor;
+    write_select(b, snap, term->pay_within_s);
     for (unsigned i = 0; i < BATCHES_PER_SWEEP; i++) {
-        enum status st = close_batch(b, from, upto);
+        st = close_batch(b, term, &p);
         if (st != ST_OK)
             return st;
         metrics_add(b->s->metrics, M_ORDERS_EXPIRED, b->n);
         outbox_deliver(b->s, b->row, b->n);
-        if (b->n < BATCH) {
-            *from = *upto;
+        if (b->n < BATCH)
             return ST_OK;
-        }
-        *from = b->order[b->n - 1].id;
     }
     *full = true;
     return ST_OK;
 }
-
-static enum status sweep_one(struct batch *b, const struct snapshot *snap, uint32_t pay_within_s,
-                             int64_t starts_ms, bool *full)
-{
-    int64_t now = clock_wall_ms(), due = now - (int64_t)pay_within_s * 1000;
-    struct uid cursor, upto = uid_floor(due > 0 ? due : 0);
-    enum status st = read_cursor(b->s, pay_within_s, starts_ms, &cursor);
-    if (st != ST_OK || memcmp(cursor.b, upto.b, UID_LEN) >= 0)
-        return st;
-    struct uid done = cursor, trail = uid_floor(now - TRAIL_MS);
-    write_select(b, snap, pay_within_s);
-    st = close_due(b, &done, &upto, full);
-    const struct uid *to = memcmp(done.b, trail.b, UID_LEN) < 0 ? &done : &trail;
-    if (st == ST_OK && memcmp(cursor.b, to->b, UID_LEN) < 0)
-        st = move_cursor(b->s, pay_within_s, &cursor, to);
-    return st;
-}
-
-struct term {
-    uint32_t pay_within_s;
-    int64_t starts_ms; /* earliest of its sales */
-};
 
 /* Distinct times to pay; at most one per sale. */
 static unsigned collect_terms(const struct snapshot *snap, struct term *terms)
@@ -234,7 +259,7 @@ enum status expire_sweep(struct session *s, bool *full)
     *full = false;
     unsigned n = collect_terms(snap, terms);
     for (unsigned i = 0; i < n && st == ST_OK; i++)
-        st = sweep_one(b, snap, terms[i].pay_within_s, terms[i].starts_ms, full);
+        st = sweep_term(b, snap, &terms[i], full);
 cleanup:
     if (b)
         buf_fini(&b->text);

@@ -149,10 +149,13 @@ void outbox_deliver(struct session *s, struct outbox_row *rows, unsigned n)
     delete_told(s, rows, n);
 }
 
+enum { PAGES_PER_SWEEP = 20 };
+
 struct sweep {
     struct outbox_row row[OUTBOX_BATCH];
     char shopper[OUTBOX_BATCH][64];
     unsigned n;
+    struct uid last;
 };
 
 static bool on_row(void *arg, const struct sql_val *c, unsigned n)
@@ -171,22 +174,29 @@ static bool on_row(void *arg, const struct sql_val *c, unsigned n)
     memcpy(r->id.b, c[0].s.p, UID_LEN);
     memcpy(r->order.b, c[6].s.p, UID_LEN);
     memcpy(w->shopper[w->n], c[8].s.p, len);
+    w->last = r->id;
     return ++w->n < OUTBOX_BATCH;
 }
 
+/* Pages on past rows that cannot be told yet: a closed shard must not hold up the others. */
 enum status outbox_sweep(struct session *s, unsigned *waiting)
 {
     struct sweep *w = calloc(1, sizeof(*w));
-    if (!w)
-        return ST_UNAVAILABLE;
-    const struct sql_val limit[] = {SQL_INT(OUTBOX_BATCH)};
-    enum status st = sql_run(s->sql,
-                             "SELECT id, kind, sale, shard, item, epoch, order_id, gen, shopper, n "
-                             "FROM outbox ORDER BY id LIMIT ?",
-                             limit, 1, on_row, w, NULL);
-    *waiting = w->n;
-    if (st == ST_OK && w->n > 0)
-        outbox_deliver(s, w->row, w->n);
+    enum status st = w ? ST_OK : ST_UNAVAILABLE;
+    *waiting = 0;
+    for (unsigned page = 0; st == ST_OK && page < PAGES_PER_SWEEP; page++) {
+        const struct sql_val args[] = {SQL_BYTES(w->last.b, UID_LEN), SQL_INT(OUTBOX_BATCH)};
+        w->n = 0;
+        st = sql_run(s->sql,
+                     "SELECT id, kind, sale, shard, item, epoch, order_id, gen, shopper, n "
+                     "FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
+                     args, 2, on_row, w, NULL);
+        *waiting += w->n;
+        if (st == ST_OK && w->n > 0)
+            outbox_deliver(s, w->row, w->n);
+        if (w->n < OUTBOX_BATCH)
+            break;
+    }
     free(w);
     return st;
 }

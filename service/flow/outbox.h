@@ -31,7 +31,7 @@ enum status outbox_write(struct session *s, struct outbox_row *rows, unsigned n)
 /* Tells Redis, one call per shard, and deletes the rows it has done. Whatever it could not be told
  * stays for outbox_sweep, so there is no failure for the caller. n <= OUTBOX_BATCH. */
 void outbox_deliver(struct session *s, struct outbox_row *rows, unsigned n);
-/* Delivers what waits, oldest first, at most OUTBOX_BATCH rows. *waiting gets the rows seen. */
+/* Delivers what waits, oldest first, some pages of it. *waiting gets the rows seen. */
 STATUS_MUSTCHECK
 enum status outbox_sweep(struct session *s, unsigned *waiting);
 

@@ -88,6 +88,16 @@ static enum status create_once(struct session *s, const struct new_sale *sale, s
     return st;
 }
 
+/* After a try that may have made it: whose is the sale of this id? */
+static enum status is_ours(struct session *s, const struct new_sale *sale, struct str id)
+{
+    int64_t storefront = 0;
+    const struct sql_val key[] = {SQL_STR(id)};
+    enum status st = sql_run(s->sql, "SELECT storefront FROM sales WHERE id = ?", key, 1, on_number,
+                             &storefront, NULL);
+    return st == ST_OK && storefront != sale->storefront ? ST_SALE_EXISTS : st;
+}
+
 enum status sale_create(struct session *s, const struct new_sale *sale, char id[65])
 {
     if (sale->id.n > 0)
@@ -101,7 +111,7 @@ enum status sale_create(struct session *s, const struct new_sale *sale, char id[
         unsure = unsure || st == ST_UNKNOWN;
     }
     if (st == ST_DUPLICATE)
-        st = unsure ? ST_OK : ST_SALE_EXISTS;
+        st = unsure ? is_ours(s, sale, str_from(id)) : ST_SALE_EXISTS;
     return st == ST_OK ? catalog_reload(s->engine->catalog, s->sql) : st;
 }
 

@@ -63,7 +63,7 @@ static void *grow(struct loader *l, void *array, unsigned n, size_t size)
     void *fresh = arena(l, cap * size);
     if (!fresh)
         return array;
-    if (n > 0)
+    if (array)
         memcpy(fresh, array, n * size);
     l->cap = cap;
     return fresh;

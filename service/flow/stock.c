@@ -5,6 +5,7 @@
 #include "flow/gate.h"
 #include "flow/outbox.h"
 #include "flow/recover.h"
+#include "flow/sales.h"
 
 #include <stdlib.h>
 
@@ -65,41 +66,53 @@ static enum status ledger_add(struct session *s, const struct sale *sale, uint32
     return st == ST_OK ? outbox_write(s, out, 1) : st;
 }
 
-static enum status add_to_shard(struct session *s, const struct sale *sale,
-                                const struct sale_item *item, unsigned shard, int64_t delta,
-                                const struct uid *id, struct str reason)
+/* A movement over several shards has an id per shard, found again from the first. */
+static struct uid movement_id(const struct uid *first, unsigned shard)
 {
-    struct outbox_row out;
-    enum status st = sql_begin(s->sql);
-    if (st == ST_OK)
-        st = ledger_add(s, sale, item->no, shard, delta, id, reason, &out);
-    if (st != ST_OK) {
-        sql_rollback(s->sql);
-        return st;
-    }
-    st = sql_commit(s->sql);
-    if (st != ST_OK)
-        return st;
-    outbox_deliver(s, &out, 1);
-    atomic_store(&item->live[shard].refuse, false);
-    return ST_OK;
+    struct uid id = *first;
+    id.b[UID_LEN - 1] ^= (uint8_t)shard; /* shards are fewer than 256 */
+    return id;
 }
 
+static enum status add_once(struct session *s, const struct sale *sale,
+                            const struct sale_item *item, int64_t delta, struct str reason,
+                            const struct uid *first, struct outbox_row *out, unsigned *n)
+{
+    int64_t each = delta / sale->shards, rest = delta % sale->shards;
+    *n = 0;
+    enum status st = sql_begin(s->sql);
+    for (unsigned i = 0; i < sale->shards && st == ST_OK; i++) {
+        int64_t units = each + (i < rest);
+        const struct uid id = movement_id(first, i);
+        if (units > 0)
+            st = ledger_add(s, sale, item->no, i, units, &id, reason, &out[(*n)++]);
+    }
+    if (st == ST_OK)
+        return sql_commit(s->sql);
+    sql_rollback(s->sql);
+    return st;
+}
+
+/* All shards in one transaction; a try whose answer was lost is noticed by its movements' ids. */
 static enum status add_units(struct session *s, const struct sale *sale,
                              const struct sale_item *item, int64_t delta, struct str reason,
                              const struct uid *first)
 {
-    int64_t each = delta / sale->shards, rest = delta % sale->shards;
-    struct uid id = *first;
-    for (unsigned i = 0; i < sale->shards; i++) {
-        int64_t n = each + (i < rest);
-        if (n == 0)
-            continue;
-        enum status st = add_to_shard(s, sale, item, i, n, &id, reason);
-        if (st != ST_OK)
-            return st;
-        id = uid_make(s->ids, clock_wall_ms());
+    struct outbox_row out[SALE_SHARDS_MAX];
+    unsigned n = 0;
+    bool unsure = false;
+    enum status st = ST_CONFLICT;
+    for (int i = 0; i < TRIES && (st == ST_CONFLICT || st == ST_UNKNOWN); i++) {
+        st = add_once(s, sale, item, delta, reason, first, out, &n);
+        unsure = unsure || st == ST_UNKNOWN;
     }
+    if (st == ST_DUPLICATE && unsure)
+        return ST_OK; /* the outbox has what Redis is still to be told */
+    if (st != ST_OK)
+        return st;
+    outbox_deliver(s, out, n);
+    for (unsigned i = 0; i < sale->shards; i++)
+        atomic_store(&item->live[i].refuse, false);
     return ST_OK;
 }
 
@@ -186,30 +199,58 @@ static int64_t left_anywhere(const struct sale *sale, const struct sale_item *it
     return left;
 }
 
-/* With several shards, each gives what it has in turn; what was taken stays taken only if the sum
- * was reached, else it is added again. */
+static bool on_delta(void *arg, const struct sql_val *c, unsigned n)
+{
+    *(int64_t *)arg = c[0].i;
+    return false;
+}
+
+/* What an earlier try under this id moved; 0: nothing. */
+static enum status moved_before(struct session *s, const struct uid *id, int64_t *delta)
+{
+    const struct sql_val key[] = {SQL_BYTES(id->b, UID_LEN)};
+    *delta = 0;
+    return sql_run(s->sql, "SELECT delta FROM stock_movements WHERE id = ?", key, 1, on_delta,
+                   delta, NULL);
+}
+
+/* One shard's part of a take-back: up to want units; *taken says how many. */
+static enum status take_part(struct session *s, const struct sale *sale,
+                             const struct sale_item *item, unsigned shard, int64_t want,
+                             struct str reason, const struct uid *first, bool resumed,
+                             int64_t *taken)
+{
+    const struct uid id = movement_id(first, shard);
+    int64_t before = 0, left = 0;
+    enum status st = resumed ? moved_before(s, &id, &before) : ST_OK;
+    *taken = -before;
+    if (st != ST_OK || before != 0)
+        return st;
+    int64_t here = atomic_load(&item->live[shard].left);
+    int64_t take = sale->shards == 1 || here > want ? want : here;
+    if (take <= 0)
+        return ST_OK;
+    st = take_from_shard(s, sale, item, shard, take, id, 0, reason, &left);
+    *taken = st == ST_OK ? take : 0;
+    return st;
+}
+
+/* With several shards, each gives what it has in turn; what was taken stays taken only if the sum was
+ * reached, else it is added again. */
 static enum status take_units(struct session *s, const struct sale *sale,
                               const struct sale_item *item, int64_t n, struct str reason,
-                              const struct uid *first, int64_t *left)
+                              const struct uid *first, bool resumed)
 {
-    int64_t want = n;
+    int64_t want = n, taken = 0;
     enum status st = ST_OK;
-    struct uid id = *first;
-    for (unsigned i = 0; i < sale->shards && want > 0; i++) {
-        int64_t here = atomic_load(&item->live[i].left);
-        int64_t take = sale->shards == 1 || here > want ? want : here;
-        if (take <= 0)
-            continue;
-        st = take_from_shard(s, sale, item, i, take, id, 0, reason, left);
-        if (st != ST_OK)
-            break;
-        want -= take;
-        id = uid_make(s->ids, clock_wall_ms());
+    for (unsigned i = 0; i < sale->shards && want > 0 && st == ST_OK; i++) {
+        st = take_part(s, sale, item, i, want, reason, first, resumed, &taken);
+        want -= taken;
     }
     if (want == 0)
         return ST_OK;
     if (want < n) {
-        struct uid back = uid_make(s->ids, clock_wall_ms());
+        const struct uid back = uid_make(s->ids, clock_wall_ms());
         enum status given = add_units(s, sale, item, n - want, STR("not enough left"), &back);
         if (given != ST_OK)
             return given;
@@ -255,19 +296,6 @@ enum status stock_draw(struct session *s, const struct sale *sale, const struct 
     return want > 0 ? ST_SOLD_OUT : ST_OK;
 }
 
-static bool on_any(void *arg, const struct sql_val *c, unsigned n)
-{
-    *(bool *)arg = true;
-    return false;
-}
-
-static enum status was_written(struct session *s, const struct uid *id, bool *written)
-{
-    const struct sql_val key[] = {SQL_BYTES(id->b, UID_LEN)};
-    return sql_run(s->sql, "SELECT 1 FROM stock_movements WHERE id = ?", key, 1, on_any, written,
-                   NULL);
-}
-
 static enum status sum_units(struct session *s, const struct sale_item *item,
                              struct stock_movement *m)
 {
@@ -285,14 +313,19 @@ static enum status sum_units(struct session *s, const struct sale_item *item,
 enum status stock_change(struct session *s, const struct sale *sale, const struct sale_item *item,
                          int64_t delta, struct str reason, bool resumed, struct stock_movement *out)
 {
-    bool written = false;
-    int64_t left = 0;
-    enum status st = resumed ? was_written(s, &out->id, &written) : ST_OK;
+    int64_t before = 0;
+    enum status st = ST_OK;
     out->delta = delta;
     out->created_ms = uid_ms(&out->id);
-    if (st == ST_OK && !written)
-        st = delta > 0 ? add_units(s, sale, item, delta, reason, &out->id)
-                       : take_units(s, sale, item, -delta, reason, &out->id, &left);
+    if (delta < 0) {
+        st = take_units(s, sale, item, -delta, reason, &out->id, resumed);
+    } else {
+        /* An addition is one transaction: its first movement speaks for all. */
+        if (resumed)
+            st = moved_before(s, &out->id, &before);
+        if (st == ST_OK && before == 0)
+            st = add_units(s, sale, item, delta, reason, &out->id);
+    }
     if (st == ST_OK)
         return sum_units(s, item, out);
     out->left = left_anywhere(sale, item);

@@ -62,8 +62,9 @@ enum status row_decode(struct str bytes, struct row *row)
     };
     memcpy(r.id.b, p + 2, UID_LEN);
     memcpy(r.key, p + 18, KEY_LEN);
+    bool amount_fits = r.kind == ROW_TAKE || r.amount > 0;
     bool shopper_fits = r.kind == ROW_TAKE ? r.shopper.n == 0 : id_valid(r.shopper);
-    if (!id_valid(r.sku) || !shopper_fits || r.qty == 0)
+    if (!id_valid(r.sku) || !shopper_fits || !amount_fits || r.qty == 0)
         return ST_INVALID_REQUEST;
     *row = r;
     return ST_OK;

@@ -193,16 +193,30 @@ static enum status count_units(struct group *g)
     return st;
 }
 
-static enum status pull_back_sweep(struct group *g)
+/* Time of the oldest order, or 0 when none is late. */
+static int64_t late_since(const struct group *g)
 {
     const struct uid *oldest = &g->flat[0].id;
     for (unsigned i = 1; i < g->n; i++)
         if (memcmp(g->flat[i].id.b, oldest->b, UID_LEN) < 0)
             oldest = &g->flat[i].id;
-    if (clock_wall_ms() - uid_ms(oldest) < LATE_MS)
+    return clock_wall_ms() - uid_ms(oldest) < LATE_MS ? 0 : uid_ms(oldest);
+}
+
+/* First of all locks, as the sweep takes them: cursors, orders, stock. From here to the commit no sweep
+ * can pass over these orders. */
+static enum status pull_back_sweep(struct group *g)
+{
+    int64_t since = late_since(g);
+    if (since == 0)
         return ST_OK;
-    struct uid floor = uid_floor(uid_ms(oldest));
+    const struct uid floor = uid_floor(since);
     const struct sql_val args[] = {SQL_BYTES(floor.b, UID_LEN), SQL_BYTES(floor.b, UID_LEN)};
+    enum status st =
+        sql_run(g->sql, "SELECT upto FROM expiry_cursors ORDER BY pay_within_s FOR UPDATE", NULL, 0,
+                NULL, NULL, NULL);
+    if (st != ST_OK)
+        return st;
     return sql_run(g->sql, "UPDATE expiry_cursors SET upto = ? WHERE upto > ?", args, 2, NULL, NULL,
                    NULL);
 }
@@ -212,11 +226,11 @@ static enum status run_transaction(struct group *g, bool careful)
     enum status st = sql_begin(g->sql);
     if (st != ST_OK)
         return st;
-    st = careful ? insert_carefully(g) : insert_plainly(g);
+    st = pull_back_sweep(g);
+    if (st == ST_OK)
+        st = careful ? insert_carefully(g) : insert_plainly(g);
     if (st == ST_OK)
         st = count_units(g);
-    if (st == ST_OK)
-        st = pull_back_sweep(g);
     if (st == ST_OK)
         return sql_commit(g->sql);
     sql_rollback(g->sql);

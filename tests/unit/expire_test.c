@@ -267,6 +267,38 @@ static void test_redis_away(void **state)
     flow_expect(&flow, no, 0, 5, 0);
 }
 
+/* A late order commits while a sweep that has scanned past its time is telling Redis. */
+static void test_late_order_beside_a_sweep(void **state)
+{
+    enum { T = 60 };
+    bool full;
+    pthread_t thread;
+    uint32_t no = flow_sell(&flow, &(struct flow_sale){.stock = 10, .limit = 9, .pay_within_s = T});
+    int64_t ms = clock_wall_ms() - T * 1000 - 500;
+    struct uid due = flow_buy(&flow, no, &(struct flow_wish){.ms = ms});
+    const struct sale *sale = flow_look(&flow, no);
+    struct row late = flow_row(&flow, sale, &(struct flow_wish){.ms = ms + 10});
+    struct row early = flow_row(&flow, sale, &(struct flow_wish){.ms = ms - 10});
+    char log_id[40];
+    assert_int_equal(flow_reserve(&flow, sale, &late, log_id), 'W');
+    assert_int_equal(gate_ack(flow.s, sale, 0, log_id), ST_OK);
+    assert_int_equal(flow_reserve(&flow, sale, &early, log_id), 'W');
+    assert_int_equal(gate_ack(flow.s, sale, 0, log_id), ST_OK);
+    flow_redis(&flow, "CLIENT PAUSE 1500 WRITE");
+    assert_int_equal(pthread_create(&thread, NULL, sweep_beside, NULL), 0);
+    int64_t until = clock_mono_us() + 3000000;
+    while (flow_state(&flow, &due) != ORDER_EXPIRED && clock_mono_us() < until)
+        ;
+    flow_commit(&flow, sale, &late);
+    flow_commit(&flow, sale, &early);
+    flow_redis(&flow, "CLIENT UNPAUSE");
+    pthread_join(thread, NULL);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(expire_sweep(flow.s, &full), ST_OK);
+    assert_int_equal(flow_state(&flow, &late.id), ORDER_EXPIRED);
+    assert_int_equal(flow_state(&flow, &early.id), ORDER_EXPIRED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +312,7 @@ int main(void)
         cmocka_unit_test(test_sweep_is_bounded),
         cmocka_unit_test(test_exactly_once_by_many_sweepers),
         cmocka_unit_test(test_redis_away),
+        cmocka_unit_test(test_late_order_beside_a_sweep),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);
 }

@@ -234,17 +234,16 @@ static void test_refusal_asks_for_recovery(void **state)
     flow_expect(&flow, no, 0, 10, 0);
 }
 
-/* More than a batch: the rest waits for the next sweep. */
-static void test_batch_is_bounded(void **state)
+/* More than a batch: the sweep pages on. */
+static void test_sweep_pages(void **state)
 {
     uint32_t no = flow_sell(&flow, &(struct flow_sale){.stock = 10});
     flow_tell(&flow,
               "INSERT INTO outbox SELECT UNHEX(LPAD(HEX(seq), 32, '0')), 1, %u, 0, %u, 0, "
               "UNHEX(LPAD(HEX(seq), 32, '0')), 0, 'ann', 0 FROM seq_1_to_1500",
               no, flow_look(&flow, no)->item[0].no);
-    assert_int_equal(sweep(), OUTBOX_BATCH);
-    assert_int_equal(waiting_rows(), 500);
-    assert_int_equal(sweep(), 500);
+    assert_int_equal(sweep(), 1500);
+    assert_int_equal(waiting_rows(), 0);
     assert_int_equal(sweep(), 0);
     flow_expect(&flow, no, 0, 10, 0);
 }
@@ -277,7 +276,7 @@ int main(void)
         TEST(test_r5_added_units_travel_as_a_total),
         TEST(test_closed_shard_holds_nobody_else_up),
         TEST(test_refusal_asks_for_recovery),
-        TEST(test_batch_is_bounded),
+        TEST(test_sweep_pages),
         TEST(test_ledger_refuses_what_is_not_held),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);

@@ -86,10 +86,10 @@ static void test_round_trip(void **state)
         uint32_t u;
         int64_t amount;
     } cases[] = {
-        {"a", "b", ROW_ORDER, 1, 0},
+        {"a", "b", ROW_ORDER, 1, 1},
         {longest, longest, ROW_ORDER, UINT32_MAX, INT64_MAX},
-        {"a", longest, ROW_ORDER, 0x80000000, -1},
-        {longest, "b", ROW_ORDER, 0x7fffffff, INT64_MIN},
+        {"a", longest, ROW_ORDER, 0x80000000, 12345},
+        {longest, "b", ROW_ORDER, 0x7fffffff, INT64_MAX - 1},
         {"tea:green", "a.b-c_d:e", ROW_ORDER, 0xff, INT64_C(1) << 32},
         {longest, "", ROW_TAKE, 0x01000000, 1},
         {"a", "", ROW_TAKE, 0x100, 0xffffffff},
@@ -198,6 +198,12 @@ static void test_nothing_ordered(void **state)
     r.qty = 0;
     struct str s = encode(&r, bytes);
     assert_refused(s.p, s.n);
+    for (int64_t amount = -1; amount <= 0; amount++) {
+        r = sample();
+        r.amount = amount;
+        s = encode(&r, bytes);
+        assert_refused(s.p, s.n);
+    }
 }
 
 /* Where a published sale's shoppers live follows from these numbers, so they must never change. */

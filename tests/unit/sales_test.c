@@ -217,6 +217,27 @@ static void test_published_while_redis_is_away(void **state)
     flow_expect(&flow, no, 0, 5, 0);
 }
 
+static void test_resumed_sale_of_others(void **state)
+{
+    char id[65];
+    struct new_item item = {STR("sku"), STR("x"), PRICE, -1, 1, 1};
+    struct new_sale s = {.id = STR("theirs"),
+                         .uid = uid_make(flow.s->ids, clock_wall_ms()),
+                         .storefront = 2,
+                         .name = STR("n"),
+                         .currency = STR("CNY"),
+                         .starts_ms = 1,
+                         .ends_ms = 2,
+                         .pay_within_s = 900,
+                         .shards = 1,
+                         .items = 1,
+                         .item = &item};
+    assert_int_equal(sale_create(flow.s, &s, id), ST_OK);
+    s.storefront = 1;
+    s.resumed = true;
+    assert_int_equal(sale_create(flow.s, &s, id), ST_SALE_EXISTS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_draft_can_be_ended),
         cmocka_unit_test(test_sale_of_others_is_not_found),
         cmocka_unit_test(test_published_while_redis_is_away),
+        cmocka_unit_test(test_resumed_sale_of_others),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);
 }

@@ -219,6 +219,24 @@ static void test_take_commit(void **state)
         flow_ask(&flow, "SELECT allocated FROM shard_stock WHERE item = %u", sale->item[0].no), 4);
 }
 
+/* An addition over several shards is one transaction, so a try that is taken up again finds all or
+ * nothing. */
+static void test_add_over_shards_resumed(void **state)
+{
+    struct stock_movement m = {.id = uid_make(flow.s->ids, clock_wall_ms())};
+    uint32_t no = flow_sell(&flow, &(struct flow_sale){.shards = 2, .stock = 0});
+    const struct sale *sale = flow_look(&flow, no);
+    assert_int_equal(stock_change(flow.s, sale, sale->item, 10, STR("r"), false, &m), ST_OK);
+    sale = flow_look(&flow, no);
+    assert_int_equal(stock_change(flow.s, sale, sale->item, 10, STR("r"), true, &m), ST_OK);
+    assert_int_equal(m.allocated, 10);
+    assert_int_equal(stock_change(flow.s, sale, sale->item, 10, STR("r"), false, &m), ST_DUPLICATE);
+    assert_int_equal(
+        flow_ask(&flow, "SELECT CAST(SUM(allocated) AS INTEGER) FROM shard_stock WHERE item = %u",
+                 sale->item[0].no),
+        10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_taken_up_again),
         cmocka_unit_test(test_closed_gate),
         cmocka_unit_test(test_take_commit),
+        cmocka_unit_test(test_add_over_shards_resumed),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);
 }
