@@ -60,8 +60,8 @@ void purchase_free(struct reserve *r, struct purchase *p);
 void lane_push(struct lane *lane, struct purchase *p);
 void lane_mark(struct lane *lane);
 
-/* redis_reply_fn of a batch. */
-void batch_reserved(void *batch, enum status st, const struct redisReply *reply);
+/* redis_reply_fn of a batch, which is arg. */
+void batch_reserved(void *arg, enum status st, const struct redisReply *reply);
 /* Refuses a batch that was not sent. Takes it. */
 void batch_refuse(struct batch *b, enum status st);
 
