@@ -164,6 +164,7 @@ static void fill_http(struct app *app)
         .body_timeout_ms = (uint32_t)c->body_timeout_ms,
         .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
         .write_timeout_ms = (uint32_t)c->write_timeout_ms,
+        .server_timing = strcmp(c->log_level, "debug") == 0,
     };
 }
 

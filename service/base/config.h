@@ -59,7 +59,7 @@
     X(INT, write_timeout_ms, 20000, 100, 600000, "ms", false, "Peer reads nothing of an answer.") \
     X(INT, output_max, 262144, 4096, 16777216, "bytes", false,                                    \
       "Unsent answer bytes of one connection before it is not read any further.")                 \
-    X(STR, log_level, "info", 4, 5, "", false, "`debug`, `info`, `warn` or `error`.")             \
+    X(STR, log_level, "info", 4, 5, "", false, "`debug` (also adds Server-Timing to answers), `info`, `warn` or `error`.")             \
     X(STR, access_log, "errors", 2, 6, "", false,                                                 \
       "Requests to log: `off`, `errors` (5xx) or `all`.")                                         \
     X(STR, master_key, "", 0, 64, "", true,                                                       \

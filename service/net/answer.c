@@ -1,8 +1,9 @@
+#include "base/clock.h"
 #include "net/http_priv.h"
 
 enum {
     STATUS_LINES = 600,
-    FIXED_BYTES_MAX = 320, /* all that we add but content type, headers and body */
+    FIXED_BYTES_MAX = 384, /* all that we add but content type, headers and body */
 };
 
 /* The reasons of RFC 9110 for what we answer; anything else goes out with an empty one. */
@@ -64,6 +65,16 @@ static char *put_status(char *p, uint16_t status)
     return PUT_LIT(p, " \r\n");
 }
 
+/* Server-Timing (W3C): milliseconds from the end of the request's head to its answer. */
+static char *put_timing(char *p, const struct exchange *x)
+{
+    int64_t us = clock_mono_us() - x->started_us;
+    size_t tenths = us > 0 ? (size_t)us / 100 : 0;
+    p = put_size(PUT_LIT(p, "Server-Timing: total;dur="), tenths / 10);
+    p = put_size(PUT_LIT(p, "."), tenths % 10);
+    return PUT_LIT(p, "\r\n");
+}
+
 static char *put_common(char *p, const struct exchange *x, bool close)
 {
     p = put(p, x->server->date_line, DATE_LINE_LEN);
@@ -76,7 +87,7 @@ static char *put_common(char *p, const struct exchange *x, bool close)
         p = PUT_LIT(p, "Connection: keep-alive\r\n");
     if (x->replayed)
         p = PUT_LIT(p, "Idempotent-Replayed: true\r\n");
-    return p;
+    return x->server->conf.server_timing ? put_timing(p, x) : p;
 }
 
 static bool has_no_content(uint16_t status)

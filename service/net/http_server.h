@@ -36,6 +36,7 @@ struct http_conf {
     uint32_t pipeline_max; /* unanswered exchanges per connection */
     uint32_t output_max;   /* bytes unsent per connection */
     uint32_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms; /* absolute */
+    bool server_timing; /* answers say how long they took */
 };
 
 /* Open connections of the process by address; shared by all loops, locked inside. */

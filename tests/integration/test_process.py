@@ -195,3 +195,13 @@ def test_query_parameters_we_do_not_know(shop):
     answer = shop.client.get("/v1/orders?limt=3", token=STOREFRONT_KEY, headers={"Snapup-Shopper": "s"})
     answer.expect(400, "invalid_request")
     assert answer.json["param"] == "limt"
+
+
+# --- Debugging ---------------------------------------------------------------------------------------
+
+
+def test_answers_say_how_long_they_took_in_debug_mode(shop, instance):
+    assert "Server-Timing" not in shop.client.get("/livez").headers
+    with instance(log_level="debug") as other:
+        timing = other.client.get("/v1/sales").expect(200).headers["Server-Timing"]
+        assert re.fullmatch(r"total;dur=\d+\.\d", timing)
