@@ -84,8 +84,8 @@ def test_metrics_count_requests_and_errors_by_route(shop):
     shop.buy(shop.make_sale()).expect(201)
     shop.client.get("/v1/sales/none").expect(404)
     text = metrics_text(shop)
-    assert re.search(r'snapup_\w+\{[^}]*"POST /v1/orders"[^}]*\}', text)
-    assert re.search(r'snapup_\w+\{[^}]*"sale_not_found"[^}]*\} [1-9]', text)
+    assert re.search(r'snapup_\w+\{.*"POST /v1/orders".*\}', text)
+    assert re.search(r'snapup_\w+\{.*"sale_not_found".*\} [1-9]', text)
 
 
 def test_metrics_name_nobody(shop):
