@@ -13,7 +13,8 @@
 
 enum {
     OPENAPI_MAX = 1024 * 1024,
-    CHORE_THREADS = 3,
+    CHORE_THREADS =
+        4, /* one per chore of the keeper: a slow one must not delay the lease's renewal */
     REBUILD_THREADS = 2,
     PATIENCE_MS = 120000,
     PAYER_THREADS = 4,
@@ -239,19 +240,20 @@ void app_stop(struct app *app, int64_t grace_ms)
     struct engine *e = &app->engine;
     struct jobs **const pools[] = {&e->audits, &e->payers, &e->rebuilds, &e->chores, &e->queries};
     atomic_store(&app->health.draining, true);
+    atomic_store(&e->stopping, true);
     for (unsigned i = 0; i < app->workers; i++)
         worker_drain(app->worker[i], grace_ms);
     for (unsigned i = 0; i < app->workers; i++)
         worker_join(app->worker[i]);
-    if (app->keeper) {
-        keeper_stop(&app->keeper);
-        leave(app);
-    }
+    bool served = app->keeper != NULL;
+    keeper_stop(&app->keeper);
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
         if (*pools[i])
             jobs_stop(*pools[i]);
     if (e->committers)
         committers_stop(e->committers, grace_ms);
+    if (served && committers_depth(e->committers) == 0)
+        leave(app);
     for (unsigned i = 0; i < app->workers; i++)
         worker_destroy(&app->worker[i]);
     app->workers = 0;

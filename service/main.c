@@ -145,7 +145,7 @@ static void make_secret(struct session *s, const char *prefix, char out[64])
 static enum status do_storefront(struct app *app, struct session *s, int argc, char **argv,
                                  char *error, size_t size)
 {
-    char key[64], secret[64], kid[ID_MAX + 1];
+    char key[64], secret[64], kid[ID_MAX + 1], tail[64];
     struct str id = str_from(argc > 0 ? argv[0] : "");
     snprintf(error, size, "the storefront could not be added: %s", "is MariaDB writable?");
     if (!id_valid(id) || id.n > 40) {
@@ -154,7 +154,8 @@ static enum status do_storefront(struct app *app, struct session *s, int argc, c
     }
     make_secret(s, "sk_", key);
     make_secret(s, "", secret);
-    snprintf(kid, sizeof(kid), "%s-%lld", id.p, (long long)(clock_wall_ms() / 1000));
+    make_secret(s, "", tail);
+    snprintf(kid, sizeof(kid), "%s-%.8s", id.p, tail);
     const struct new_storefront wish = {id, str_from(key), str_from(kid), str_from(secret), false};
     enum status st = accounts_add_storefront(s, app->master_key, &wish);
     if (st == ST_OK)

@@ -37,7 +37,6 @@ static void on_close(void *arg)
     if (s->next)
         s->next->prev = s->prev;
     s->owner->n--;
-    metrics_gauge_add(s->owner->api->engine->metrics, MG_STREAMS, -1);
     free(s);
 }
 
@@ -161,6 +160,13 @@ void sales_events(void *ctx, struct exchange *x)
         problem_status(api, x, snap ? ST_SALE_NOT_FOUND : ST_UNAVAILABLE, NULL);
         return;
     }
+    if (x->head->method == HTTP_HEAD) {
+        exchange_answer(x, &(struct answer){.status = 200,
+                                            .content_type = "text/event-stream",
+                                            .headers = STR("Cache-Control: no-store\r\n"),
+                                            .st = ST_OK});
+        return;
+    }
     struct stream *s = e->n < STREAMS_MAX ? calloc(1, sizeof(*s)) : NULL;
     if (!s) {
         problem_status(api, x, ST_OVERLOADED, "Too many event streams are open.");
@@ -172,7 +178,6 @@ void sales_events(void *ctx, struct exchange *x)
         e->first->prev = &s->next;
     e->first = s;
     e->n++;
-    metrics_gauge_add(api->engine->metrics, MG_STREAMS, 1);
     exchange_stream(x,
                     STR("Content-Type: text/event-stream\r\nCache-Control: no-store\r\n"
                         "X-Accel-Buffering: no\r\n"),

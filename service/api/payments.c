@@ -35,7 +35,7 @@ static void create_work(struct api_job *job, struct session *s)
     wish.id = idem.resource;
     job->st = payment_create(s, &wish, &p);
     if (job->st != ST_OK) {
-        idem_abandon(s, &job->key);
+        idem_abandon(s, &job->key, job->st);
         if (job->st == ST_INVALID_STATE)
             job->detail = "Only an unpaid order can be paid, and only until its pay_by.";
         return;

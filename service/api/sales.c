@@ -187,7 +187,7 @@ static void create_work(struct api_job *job, struct session *s)
     sale.resumed = idem.resumed;
     job->st = sale_create(s, &sale, id);
     if (job->st != ST_OK) {
-        idem_abandon(s, &job->key);
+        idem_abandon(s, &job->key, job->st);
         if (job->st == ST_SALE_EXISTS)
             snprintf(job->param, sizeof(job->param), "id");
         goto cleanup;

@@ -72,7 +72,7 @@ static void stock_work(struct api_job *job, struct session *s)
     m.id = idem.resource;
     job->st = stock_change(s, sale, item, job->number, str_from(job->text), idem.resumed, &m);
     if (job->st != ST_OK) {
-        idem_abandon(s, &job->key);
+        idem_abandon(s, &job->key, job->st);
         if (job->st == ST_NOT_ENOUGH_LEFT)
             snprintf(job->extra, sizeof(job->extra), "\"left\":%lld", (long long)m.left);
         return;

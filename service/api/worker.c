@@ -151,10 +151,11 @@ void worker_destroy(struct worker **worker)
     struct api *api = &w->api;
     if (w->conf.fd >= 0)
         close(w->conf.fd);
-    if (api->server)
-        http_server_destroy(&api->server);
+    /* Calls that are pending are answered through the server. */
     if (api->reserve)
         reserve_destroy(&api->reserve);
+    if (api->server)
+        http_server_destroy(&api->server);
     api_fini(api);
     if (w->on_reply)
         event_free(w->on_reply);

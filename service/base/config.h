@@ -42,7 +42,8 @@
     X(INT, commit_depth_max, 20000, 100, 1000000, "orders", false,                                \
       "Orders reserved and not yet durable; past it purchases get 503 `overloaded`.")             \
     X(INT, commit_group_max, 1024, 1, 4096, "orders", false, "Most orders in one transaction.")   \
-    X(INT, reserve_batch_max, 256, 1, 1024, "orders", false, "Most purchases in one Redis call.") \
+    X(INT, reserve_batch_max, 256, 1, RESERVE_BATCH_MAX, "orders", false,                         \
+      "Most purchases in one Redis call.")                                                        \
     X(INT, query_depth_max, 2000, 10, 100000, "jobs", false,                                      \
       "Jobs waiting for a query thread; past it 503 `overloaded`.")                               \
     X(INT, conns_max, 16384, 16, 1000000, "connections", false, "Open connections in all.")       \
@@ -59,7 +60,8 @@
     X(INT, write_timeout_ms, 20000, 100, 600000, "ms", false, "Peer reads nothing of an answer.") \
     X(INT, output_max, 262144, 4096, 16777216, "bytes", false,                                    \
       "Unsent answer bytes of one connection before it is not read any further.")                 \
-    X(STR, log_level, "info", 4, 5, "", false, "`debug` (also adds Server-Timing to answers), `info`, `warn` or `error`.")             \
+    X(STR, log_level, "info", 4, 5, "", false,                                                    \
+      "`debug` (also adds Server-Timing to answers), `info`, `warn` or `error`.")                 \
     X(STR, access_log, "errors", 2, 6, "", false,                                                 \
       "Requests to log: `off`, `errors` (5xx) or `all`.")                                         \
     X(STR, master_key, "", 0, 64, "", true,                                                       \
@@ -71,6 +73,8 @@
       "Shared secret of the sandbox channel's notifications.")                                    \
     X(STR, state_file, "", 0, 4000, "", false,                                                    \
       "File to write the listening address to once ready; empty writes none.")
+
+enum { RESERVE_BATCH_MAX = 1024 }; /* the bound of reserve_batch_max */
 
 struct config {
 #define CONFIG_FIELD_STR                                char *

@@ -26,6 +26,7 @@ struct engine {
     struct jobs *rebuilds; /* recoveries; long ones must not keep the chores waiting */
     struct jobs *payers;   /* what waits for payment channels */
     struct jobs *audits;   /* audits wait for quiet; one at a time */
+    _Atomic bool stopping; /* those who wait for something give up */
     struct uid instance;   /* this process, as owner of leases and log entries */
     struct channel_set *channels;
 };

@@ -51,7 +51,9 @@ static bool on_cursor(void *arg, const struct sql_val *c, unsigned n)
 static enum status need_cursor(struct session *s, const struct term *term, struct uid *cursor)
 {
     const struct sql_val key[] = {SQL_INT(term->pay_within_s)};
-    *cursor = uid_floor(term->starts_ms);
+    /* A sale that starts later must not keep those that sell now from being looked at. */
+    int64_t latest = clock_wall_ms() - TRAIL_MS;
+    *cursor = uid_floor(term->starts_ms < latest ? term->starts_ms : latest);
     const struct sql_val row[] = {SQL_INT(term->pay_within_s), SQL_BYTES(cursor->b, UID_LEN)};
     enum status st = sql_run(s->sql,
                              "INSERT IGNORE INTO expiry_cursors (pay_within_s, upto) "
@@ -120,11 +122,21 @@ static enum status release_group(struct batch *b, unsigned i)
     return st;
 }
 
+static int by_stock(const void *a, const void *b)
+{
+    const struct order *x = a, *y = b;
+    if (x->item != y->item)
+        return x->item < y->item ? -1 : 1;
+    return x->shard < y->shard ? -1 : x->shard > y->shard;
+}
+
+/* Stock rows are locked in the order in which committers lock them. */
 static enum status close_orders(struct batch *b)
 {
     b->now = clock_wall_ms();
     b->to = order_step(ORDER_PENDING, ORDER_EXPIRE).to;
     enum status st = mark_expired(b);
+    qsort(b->order, b->n, sizeof(b->order[0]), by_stock);
     memset(b->row, 0, b->n * sizeof(b->row[0]));
     for (unsigned i = 0; i < b->n && st == ST_OK; i++)
         if (b->row[i].kind == 0)
@@ -179,9 +191,9 @@ static enum status close_next(struct batch *b, const struct term *term, struct p
                                    SQL_INT(BATCH)};
     b->n = 0;
     st = sql_run_once(b->s->sql, (struct str){b->text.data, b->text.len}, args, 3, on_due, b, NULL);
+    p->from = b->n == BATCH ? b->order[b->n - 1].id : p->upto;
     if (st == ST_OK && b->n > 0)
         st = close_orders(b);
-    p->from = b->n == BATCH ? b->order[b->n - 1].id : p->upto;
     p->cursor = *earlier(&p->from, &p->trail);
     if (memcmp(p->cursor.b, cursor.b, UID_LEN) <= 0)
         p->cursor = cursor;

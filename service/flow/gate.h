@@ -1,7 +1,7 @@
 /* gate.h - calls of the Redis functions by threads that may wait, on one shard.
  *
- * Each call compares the Redis it reaches with the one that was loaded (rule R1) unless it says
- * otherwise. ST_FENCED: wrong Redis or epoch; nothing was done. Others as redis_session_call.
+ * Calls that change something compare the Redis they reach with the one that was loaded (rule R1);
+ * those that only look (peek, find, held, filter) do not. ST_FENCED: wrong Redis or epoch; nothing was done. Others as redis_session_call.
  */
 #pragma once
 

@@ -55,10 +55,11 @@ static enum status take_over(struct session *s, const struct idem_key *k, int64_
     const struct sql_val args[] = {
         SQL_INT(now),    SQL_INT(k->storefront),      SQL_STR(k->caller),
         SQL_Z(k->route), SQL_BYTES(k->idem, KEY_LEN), SQL_INT(started_ms)};
-    enum status st = sql_run(s->sql,
-                             "UPDATE idempotency SET started_ms = ? WHERE storefront = ? AND "
-                             "caller = ? AND route = ? AND idem = ? AND started_ms = ?",
-                             args, 6, NULL, NULL, &changed);
+    enum status st =
+        sql_run(s->sql,
+                "UPDATE idempotency SET started_ms = ? WHERE storefront = ? AND "
+                "caller = ? AND route = ? AND idem = ? AND status = 0 AND started_ms = ?",
+                args, 6, NULL, NULL, &changed);
     return st == ST_OK && changed == 0 ? ST_IDEMPOTENCY_IN_PROGRESS : st;
 }
 
@@ -117,15 +118,24 @@ void idem_finish(struct session *s, const struct idem_key *k, uint16_t status, s
         LOG(s->engine->log, LOG_WARN, "idempotency_not_kept", LF_Z("route", k->route));
 }
 
-void idem_abandon(struct session *s, const struct idem_key *k)
+void idem_abandon(struct session *s, const struct idem_key *k, enum status st)
 {
     if (!k->given)
         return;
     const struct sql_val key[] = {SQL_INT(k->storefront), SQL_STR(k->caller), SQL_Z(k->route),
                                   SQL_BYTES(k->idem, KEY_LEN)};
-    if (sql_run(s->sql,
-                "DELETE FROM idempotency WHERE storefront = ? AND caller = ? AND route = ? AND "
-                "idem = ? AND status = 0",
-                key, 4, NULL, NULL, NULL) != ST_OK)
+    enum status freed =
+        status_info(st)->retryable
+            ? sql_run(
+                  s->sql,
+                  "UPDATE idempotency SET started_ms = 0 WHERE storefront = ? AND caller = ? AND "
+                  "route = ? AND idem = ? AND status = 0",
+                  key, 4, NULL, NULL, NULL)
+            : sql_run(
+                  s->sql,
+                  "DELETE FROM idempotency WHERE storefront = ? AND caller = ? AND route = ? AND "
+                  "idem = ? AND status = 0",
+                  key, 4, NULL, NULL, NULL);
+    if (freed != ST_OK)
         LOG(s->engine->log, LOG_WARN, "idempotency_not_freed", LF_Z("route", k->route));
 }

@@ -34,7 +34,9 @@ enum status idem_begin(struct session *s, const struct idem_key *key, struct ide
                        struct buf *body);
 /* Failures are logged only: the effect stands, and a later try finds it by the resource id. */
 void idem_finish(struct session *s, const struct idem_key *key, uint16_t status, struct str body);
-void idem_abandon(struct session *s, const struct idem_key *key);
+/* After a failure with st: a definite refusal frees the key; where something may have been done, the next
+ * try is to take it up at once, under the same resource id. */
+void idem_abandon(struct session *s, const struct idem_key *key, enum status st);
 
 /* First half of SHA-256: key and fingerprint. */
 void idem_hash(struct str a, struct str b, uint8_t out[KEY_LEN]);

@@ -27,10 +27,11 @@ struct live_shard {
     unsigned index;              /* place in workers' arrays; unique in the process */
     pthread_mutex_t rebuild;     /* one recovery of this shard at a time in this process */
     _Atomic bool recovering;     /* a recovery is queued */
-    _Atomic bool suspect;        /* the next recovery must rebuild even if epochs agree */
+    _Atomic int64_t doubt;       /* highest epoch with reservations whose fate is not known */
+    _Atomic int64_t retry_at_us; /* monotonic; no recovery before */
     _Atomic bool filter_current; /* filter held everything at the last refresh */
     _Atomic int64_t log;         /* entries in the intent log at the last refresh */
-    _Atomic int64_t wins;        /* #wins of Redis that the filter includes; -1: none */
+    _Atomic int64_t wins;        /* epoch << 40 | #wins that the filter includes; -1: none */
     uint32_t filter_bits;        /* power of two */
     _Atomic uint64_t *filter;    /* bit = shopper's hash % filter_bits; bits are only ever set */
 };

@@ -86,7 +86,7 @@ static void tell_releases(struct session *s, const struct snapshot *snap, const 
     }
     enum status st = gate_release(s, sale, shard, call->epoch, call->hold, call->n);
     if (st == ST_FENCED)
-        recover_request(s->engine, sale->shard[shard].live, false);
+        recover_request(s->engine, sale->shard[shard].live, 0);
     for (unsigned i = 0; st == ST_OK && i < call->n; i++)
         call->of[i]->told = true;
 }

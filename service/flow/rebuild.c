@@ -1,5 +1,6 @@
 #include "flow/rebuild.h"
 
+#include "base/clock.h"
 #include "flow/engine.h"
 #include "flow/gate.h"
 
@@ -20,7 +21,9 @@ struct rebuild {
     bool found, ready;
     /* One page of holds on its way to Redis. */
     unsigned holds;
-    enum status st; /* of pages sent while rows stream in */
+    enum status st;       /* of pages sent while rows stream in */
+    struct sql *renewing; /* the session's own connection is busy streaming */
+    int64_t renewed_us;
     struct hold {
         char field[130];
         size_t field_len;
@@ -172,11 +175,30 @@ static bool on_order(void *arg, const struct sql_val *c, unsigned n)
     return r->st == ST_OK;
 }
 
+/* Keeps the lease while a long load goes on. It is politeness (rule R6), so failing to is no failure. */
+static void renew_lease(struct rebuild *r)
+{
+    const struct engine *e = r->s->engine;
+    const struct sql_val args[] = {SQL_INT(LEASE_MS), SQL_INT(r->sale->no), SQL_INT(r->shard),
+                                   SQL_INT(r->epoch)};
+    if (clock_mono_us() - r->renewed_us < LEASE_MS * 1000 / 4)
+        return;
+    r->renewed_us = clock_mono_us();
+    if (!r->renewing && sql_create(&e->sql, e->log, &r->renewing) != ST_OK)
+        return;
+    if (sql_run(r->renewing,
+                "UPDATE shards SET until_ms = " NOW_MS " + ? "
+                "WHERE sale = ? AND shard = ? AND epoch = ?",
+                args, 4, NULL, NULL, NULL) != ST_OK)
+        LOG(e->log, LOG_INFO, "lease_not_renewed", LF_STR("sale", r->sale->id));
+}
+
 /* Each hold is three words; a page fits one call. */
 static enum status send_holds(struct rebuild *r)
 {
     if (r->holds == 0)
         return ST_OK;
+    renew_lease(r);
     load_args(r, "holds");
     for (unsigned i = 0; i < r->holds; i++) {
         const struct hold *h = &r->hold[i];
@@ -283,13 +305,18 @@ static enum status open_gate(struct rebuild *r)
 enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned shard,
                           const struct redis_identity *redis)
 {
-    struct rebuild r = {.s = s, .sale = sale, .shard = shard, .redis = redis};
+    struct rebuild r = {
+        .s = s, .sale = sale, .shard = shard, .redis = redis, .renewed_us = clock_mono_us()};
     r.hold = malloc(PAGE * sizeof(*r.hold));
     if (!r.hold)
         return ST_UNAVAILABLE;
     struct live_shard *live = sale->shard[shard].live;
     atomic_store(&live->filter_current, false);
     enum status st = bump(&r);
+    if (st == ST_OK) {
+        load_args(&r, "close");
+        st = load_call(&r);
+    }
     if (st == ST_OK)
         st = rebuild_from_log(s, sale, shard, r.opened, r.epoch);
     if (st == ST_OK)
@@ -301,6 +328,7 @@ enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned s
     if (st == ST_OK)
         metrics_add(s->metrics, M_REBUILDS, 1);
     atomic_store(&live->wins, -1);
+    sql_destroy(&r.renewing);
     free(r.hold);
     return st;
 }

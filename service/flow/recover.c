@@ -1,44 +1,44 @@
 #include "flow/recover.h"
 
+#include "base/clock.h"
 #include "flow/gate.h"
 #include "flow/rebuild.h"
 
 #include <stdlib.h>
 
+/* After a failure, so that a closed gate is not rebuilt at the rate of its purchases. */
+enum { BACK_OFF_US = 200000 };
+
 struct recover_job {
     struct job job;
-    const struct engine *engine;
     struct live_shard *live;
 };
 
 static void recover_work(struct job *job, struct session *s)
 {
     struct recover_job *r = CONTAINER_OF(job, struct recover_job, job);
-    const struct engine *engine = r->engine;
     struct live_shard *live = r->live;
-    bool force = atomic_exchange(&live->suspect, false);
-    enum status st = recover_shard(s, live->sale_no, live->shard, force);
-    if (st != ST_OK && force)
-        atomic_store(&live->suspect, true);
+    enum status st = recover_shard(s, live->sale_no, live->shard, false);
     free(r);
+    if (st != ST_OK)
+        atomic_store(&live->retry_at_us, clock_mono_us() + BACK_OFF_US);
     atomic_store(&live->recovering, false);
-    /* A doubt that arose meanwhile; one that stays is asked about again by the next refresh. */
-    if (st == ST_OK && atomic_load(&live->suspect))
-        recover_request(engine, live, true);
 }
 
-void recover_request(const struct engine *engine, struct live_shard *live, bool force)
+void recover_request(const struct engine *engine, struct live_shard *live, int64_t doubt)
 {
-    if (force)
-        atomic_store(&live->suspect, true);
-    if (atomic_exchange(&live->recovering, true))
-        return;
+    int64_t known = atomic_load(&live->doubt);
+    while (doubt > known && !atomic_compare_exchange_weak(&live->doubt, &known, doubt))
+        ;
+    if (clock_mono_us() < atomic_load(&live->retry_at_us) ||
+        atomic_exchange(&live->recovering, true))
+        return; /* the refresh asks again */
     struct recover_job *r = calloc(1, sizeof(*r));
     if (!r) {
         atomic_store(&live->recovering, false);
         return;
     }
-    *r = (struct recover_job){.job = {.work = recover_work}, .engine = engine, .live = live};
+    *r = (struct recover_job){.job = {.work = recover_work}, .live = live};
     if (jobs_submit(engine->rebuilds, &r->job) != ST_OK) {
         atomic_store(&live->recovering, false);
         free(r);
@@ -79,6 +79,9 @@ static enum status recover_locked(struct session *s, const struct sale *sale, un
                                   const struct redis_identity *id, bool force)
 {
     bool in_order = false;
+    /* Any load after the epoch in doubt has settled it. */
+    const struct sale_shard *at = &sale->shard[shard];
+    force = force || atomic_load(&at->live->doubt) >= at->epoch;
     enum status st = gate_in_order(s, sale, shard, id, &in_order);
     if (st != ST_OK || (in_order && !force))
         return st;

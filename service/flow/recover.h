@@ -10,9 +10,10 @@
 #include "flow/engine.h"
 #include "flow/jobs.h"
 
-/* Asks for the shard's recovery on a rebuild thread; at most one per shard waits or runs. force:
- * rebuild even if epochs agree, because an answer was lost. Any thread. */
-void recover_request(const struct engine *engine, struct live_shard *live, bool force);
+/* Asks for the shard's recovery on a rebuild thread; at most one per shard waits or runs, and after a
+ * failure none for a moment. doubt: the epoch whose reservations are in doubt because an answer was
+ * lost (a rebuild settles it from the log); 0: only the gate's look is. Any thread. */
+void recover_request(const struct engine *engine, struct live_shard *live, int64_t doubt);
 
 /* Brings the shard in order now, on the caller's thread: a fresh catalogue if only that was stale,
  * else a rebuild. ST_OK: ready. ST_BUSY: another instance holds the rebuild lease. */

@@ -46,21 +46,25 @@ static enum status refresh_shard(struct session *s, const struct sale *sale, uns
     if (st == ST_OK)
         st = gate_peek(s, sale, shard, view);
     if (st == ST_FENCED || (st == ST_OK && view->epoch != at->epoch)) {
-        recover_request(s->engine, live, false);
+        recover_request(s->engine, live, 0);
         return ST_OK;
     }
     if (st != ST_OK)
         return st;
     bool over = sale->state == SALE_OVER || sale->state == SALE_PAUSED ||
                 clock_wall_ms() >= sale->ends_ms || sold_out_somewhere(sale, view);
-    bool current = view->wins == atomic_load(&live->wins);
+    /* Wins count from 0 in each epoch, so the mark names both. */
+    int64_t mark = (int64_t)((uint64_t)at->epoch << 40 | (uint64_t)view->wins);
+    bool current = mark == atomic_load(&live->wins);
     if (!current && over) {
         st = gate_filter(s, sale, shard);
         if (st != ST_OK)
             return st;
-        atomic_store(&live->wins, view->wins);
+        atomic_store(&live->wins, mark);
         current = true;
     }
+    if (atomic_load(&live->doubt) >= at->epoch)
+        recover_request(s->engine, live, at->epoch);
     atomic_store(&live->filter_current, current);
     atomic_store(&live->log, view->log);
     note_items(sale, shard, view, current);
@@ -71,7 +75,10 @@ static enum status refresh_shard(struct session *s, const struct sale *sale, uns
 enum status refresh_gates(struct session *s, struct gate_count *count)
 {
     const struct snapshot *snap;
-    enum status st = session_refresh(s, &snap);
+    struct redis_identity id; /* asked even when no sale is on: it is how readiness is known */
+    enum status st = redis_session_identity(s->redis, &id);
+    if (st == ST_OK)
+        st = session_refresh(s, &snap);
     int64_t now = clock_wall_ms();
     *count = (struct gate_count){0};
     for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {

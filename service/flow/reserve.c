@@ -214,6 +214,8 @@ static void fill_args(struct reserve *r, struct lane *lane, const struct batch *
     args_fcall(&r->args, "snapup_reserve", &b->keys);
     args_int(&r->args, b->epoch);
     args_add(&r->args, r->engine->instance.b, UID_LEN);
+    if (lane->ack_epoch != b->epoch)
+        lane->acks = 0;
     args_int(&r->args, lane->acks);
     for (unsigned i = 0; i < lane->acks; i++)
         args_z(&r->args, lane->ack[i]);
@@ -239,7 +241,7 @@ static void lane_send(struct lane *lane)
     struct reserve *r = lane->r;
     const struct sale_shard *shard = open_shard(lane);
     if (!shard) {
-        recover_request(r->engine, lane->live, false);
+        recover_request(r->engine, lane->live, 0);
         refuse_waiting(lane, ST_RECOVERING);
         return;
     }
@@ -252,6 +254,8 @@ static void lane_send(struct lane *lane)
     b->sent_us = clock_mono_us();
     if (redis_link_call(r->link, &r->args, batch_reserved, b) != ST_OK) {
         batch_refuse(b, ST_UNAVAILABLE);
+        if (lane->first)
+            lane_mark(lane);
         return;
     }
     lane->acks = 0;
@@ -331,5 +335,9 @@ bool reserve_ready(const struct reserve *r)
 
 unsigned reserve_busy(const struct reserve *r)
 {
-    return r->busy;
+    unsigned busy = r->busy;
+    for (unsigned i = 0; i < r->lanes; i++)
+        if (r->lane[i])
+            busy += r->lane[i]->acks + r->lane[i]->in_flight;
+    return busy;
 }

@@ -66,5 +66,5 @@ void reserve_submit(struct reserve *r, const struct sale *sale, const struct sal
 void reserve_refuse(struct reserve *r, const struct sale *sale, struct purchase *p, enum status st);
 /* End of a loop turn: sends what waits. */
 void reserve_turn(struct reserve *r);
-/* Purchases and batches under way. */
+/* Purchases under way, calls in flight, and log entries that are still to be deleted. */
 unsigned reserve_busy(const struct reserve *r);

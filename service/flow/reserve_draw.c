@@ -33,7 +33,7 @@ static void on_drawn(struct task *task)
     struct draw *d = CONTAINER_OF(task, struct draw, job.task);
     struct lane *lane = d->lane;
     struct purchase *p = lane->parked, *next;
-    lane->drawing = false;
+    lane->drawing = 0;
     lane->parked = NULL;
     lane->parked_last = &lane->parked;
     for (; p; p = next) {
@@ -73,9 +73,10 @@ bool lane_park(struct lane *lane, struct purchase *p)
             free(d);
             return false;
         }
-        lane->drawing = true;
+        lane->drawing = p->row.item;
     }
-    p->draws++;
+    /* A draw for another item is no try of this one's. */
+    p->draws += lane->drawing == p->row.item;
     p->next = NULL;
     *lane->parked_last = p;
     lane->parked_last = &p->next;

@@ -16,11 +16,12 @@ struct lane {
     struct purchase *first, **last; /* waiting */
     unsigned waiting;
     bool in_flight;
-    bool drawing;                           /* units are on their way from another shard */
+    uint32_t drawing; /* item whose units are on their way from another shard; 0: none */
     struct purchase *parked, **parked_last; /* waiting for them */
     struct lane *next_dirty;                /* in r->dirty */
     bool dirty;
     unsigned acks;
+    int64_t ack_epoch;              /* whose log they are in */
     char ack[ACKS_MAX][LOG_ID_MAX]; /* durable log entries to delete */
 };
 

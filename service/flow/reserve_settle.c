@@ -143,7 +143,7 @@ void batch_reserved(void *arg, enum status st, const struct redisReply *reply)
     } else {
         /* ST_UNKNOWN: Redis may have reserved; its log knows, so the shard is rebuilt from it. */
         metrics_add(r->metrics, M_REDIS_ERRORS, 1);
-        recover_request(r->engine, lane->live, st != ST_FENCED);
+        recover_request(r->engine, lane->live, st == ST_FENCED ? 0 : b->epoch);
         batch_refuse(b, ST_RECOVERING);
     }
     if (lane->first)
@@ -156,7 +156,7 @@ static void on_released(void *arg, enum status st, const struct redisReply *repl
 {
     struct lane *lane = arg;
     if (st != ST_OK || redis_reply_status(reply) != ST_OK || gate_answer(reply) != ST_OK)
-        recover_request(lane->r->engine, lane->live, true);
+        recover_request(lane->r->engine, lane->live, lane->ack_epoch);
 }
 
 /* Gives back what the batch reserved and did not get, and deletes its log entry, in one call (R10).
@@ -176,7 +176,7 @@ static void release_losers(struct batch *b, const struct purchase *const *losers
         args_add(&r->args, &generation, 1);
     }
     if (redis_link_call(r->link, &r->args, on_released, b->lane) != ST_OK)
-        recover_request(r->engine, b->lane->live, true);
+        recover_request(r->engine, b->lane->live, b->epoch);
 }
 
 static void finish_committed(struct reserve *r, struct purchase *p, enum status outcome)
@@ -195,15 +195,23 @@ static void finish_committed(struct reserve *r, struct purchase *p, enum status 
     purchase_free(r, p);
 }
 
+/* Ids of an older epoch named entries of a log that is gone. */
+static void lane_ack(struct lane *lane, const struct batch *b)
+{
+    if (lane->ack_epoch != b->epoch)
+        lane->acks = 0;
+    lane->ack_epoch = b->epoch;
+    memcpy(lane->ack[lane->acks++], b->log_id, LOG_ID_MAX);
+}
+
 static void on_committed(struct task *task)
 {
     struct batch *b = CONTAINER_OF(task, struct batch, commit.task);
     struct lane *lane = b->lane;
     struct reserve *r = lane->r;
-    const struct purchase *losers[1024];
+    const struct purchase *losers[RESERVE_BATCH_MAX];
     unsigned lost = 0;
     bool whole = true; /* every row is decided, so the log entry has served */
-    _Static_assert(sizeof(losers) / sizeof(losers[0]) >= 1024, "reserve_batch_max");
     for (unsigned i = 0; i < b->n; i++) {
         enum status outcome = b->rows[i].outcome;
         if (outcome == ST_DUPLICATE || outcome == ST_INVALID_STATE)
@@ -212,11 +220,11 @@ static void on_committed(struct task *task)
             whole = false;
     }
     if (!whole)
-        recover_request(r->engine, lane->live, true);
+        recover_request(r->engine, lane->live, b->epoch);
     else if (lost > 0 || lane->acks == ACKS_MAX)
         release_losers(b, losers, lost);
     else
-        memcpy(lane->ack[lane->acks++], b->log_id, LOG_ID_MAX);
+        lane_ack(lane, b);
     for (unsigned i = 0; i < b->n; i++)
         finish_committed(r, b->p[i], b->rows[i].outcome);
     batch_free(b);

@@ -169,8 +169,12 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
                             .sku = item->sku};
     char code = 0, log_id[40];
     enum status st = gate_reserve(s, sale, shard, &row, &code, log_id, left);
-    if (st == ST_FENCED || st == ST_UNKNOWN)
-        return ST_RECOVERING; /* an unknown outcome is settled from the log */
+    if (st == ST_FENCED || st == ST_UNKNOWN) {
+        /* An unknown outcome is settled from the log. */
+        recover_request(s->engine, sale->shard[shard].live,
+                        st == ST_UNKNOWN ? sale->shard[shard].epoch : 0);
+        return ST_RECOVERING;
+    }
     if (st != ST_OK)
         return st;
     if (code != 'W')
@@ -181,11 +185,11 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
         st = stock_take_commit(s, sale, shard, sale->shard[shard].epoch, &row, reason);
     if (st == ST_OK || st == ST_DUPLICATE) {
         if (gate_ack(s, sale, shard, log_id) != ST_OK)
-            recover_request(s->engine, sale->shard[shard].live, true);
+            recover_request(s->engine, sale->shard[shard].live, sale->shard[shard].epoch);
         return ST_OK;
     }
     /* The gate has given the units up: the rebuild settles it from the log. */
-    recover_request(s->engine, sale->shard[shard].live, true);
+    recover_request(s->engine, sale->shard[shard].live, sale->shard[shard].epoch);
     return ST_RECOVERING;
 }
 

@@ -68,7 +68,7 @@ static enum status sweep_entries(struct session *s, const struct sale_shard *sha
         if (!alive) {
             LOG(s->engine->log, LOG_WARN, "owner_is_gone", LF_INT("sale_no", shard->live->sale_no),
                 LF_INT("shard", shard->live->shard));
-            recover_request(s->engine, shard->live, true);
+            recover_request(s->engine, shard->live, shard->epoch);
             return ST_OK;
         }
         last = owner;

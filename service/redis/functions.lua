@@ -196,7 +196,7 @@ local function add(keys, args)
 end
 
 -- Writes a shard under a new epoch, in steps that all name it (rule R6).
---   args: epoch, 'begin', bits | epoch, 'holds', field, record, hash, ... | epoch, 'end', sku, left, added, ...
+--   args: epoch, 'close' | epoch, 'begin', bits | epoch, 'holds', field, record, hash, ... | epoch, 'end', sku, left, added, ...
 -- Answers {'OK'}; {'DONE'} when this epoch is loaded already; {'EPOCH', newer} when another came later.
 -- A record may be empty: that only marks the shopper as seen. A step whose answer was lost is not sent
 -- again; the load starts over from 'begin'.
@@ -206,6 +206,10 @@ local function load(keys, args)
     local now, epoch, step = tonumber(ctl[1] or '0'), tonumber(args[1]), args[2]
     if now > epoch then return {'EPOCH', ctl[1]} end
     if now == epoch and ctl[2] == '1' then return {'DONE'} end
+    if step == 'close' then -- what is reserved by now is in the log; nothing more comes
+        if ctl[1] then redis.call('HSET', left, '#ready', 0) end
+        return {'OK'}
+    end
     if step == 'begin' then
         redis.call('DEL', left, held, log, seen)
         redis.call('HSET', left, '#epoch', args[1], '#bits', args[3], '#wins', 0)
@@ -241,7 +245,8 @@ local function peek(keys, args)
 end
 
 -- Looks for an order that is reserved and perhaps not yet durable.
---   args: id, then fields (`sku|shopper`) it could be held under; none: the log is searched instead.
+--   args: id, then fields (`sku|shopper`) it could be held under; none: the log's newest 1,000
+--   batches are searched instead.
 -- Answers {field, qty}, or {} when it is not there.
 local function find(keys, args)
     local id = args[1]
@@ -254,7 +259,7 @@ local function find(keys, args)
         end
     end
     if #args > 1 then return {} end
-    for _, entry in ipairs(redis.call('XRANGE', keys[3], '-', '+')) do
+    for _, entry in ipairs(redis.call('XREVRANGE', keys[3], '+', '-', 'COUNT', 1000)) do
         for i = 6, #entry[2], 2 do
             local row = entry[2][i]
             if string.sub(row, 3, 18) == id then

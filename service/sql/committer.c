@@ -1,14 +1,14 @@
 #include "sql/committer.h"
 
 #include "base/clock.h"
+#include "base/config.h"
 
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A batch is one Redis call's winners; reserve_batch_max is at most BATCH_MAX (config.h). */
-enum { RETRY_MS = 100, BATCH_MAX = 1024, MISTAKES_MAX = 10, STALL_US = 1000000 };
+enum { RETRY_MS = 100, MISTAKES_MAX = 10, STALL_US = 1000000 };
 
 struct committers {
     struct queue *queue;
@@ -140,7 +140,7 @@ static void *committer_main(void *arg)
 {
     struct committers *c = arg;
     struct worker w = {.c = c, .metrics = metrics_block(c->metrics)};
-    size_t room = (size_t)c->group_max + BATCH_MAX;
+    size_t room = (size_t)c->group_max + RESERVE_BATCH_MAX;
     w.rows = malloc(room * sizeof(*w.rows));
     w.flat = malloc(room * sizeof(*w.flat));
     if (!w.rows || !w.flat || sql_create(&c->conf, c->log, &w.sql) != ST_OK)

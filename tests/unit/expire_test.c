@@ -299,6 +299,24 @@ static void test_late_order_beside_a_sweep(void **state)
     assert_int_equal(flow_state(&flow, &early.id), ORDER_EXPIRED);
 }
 
+/* A sale that starts next week shares its time to pay with one that sells now. */
+static void test_later_sale_of_the_same_term(void **state)
+{
+    enum { T = 71 };
+    bool full;
+    int64_t now = clock_wall_ms();
+    flow_sell(&flow, &(struct flow_sale){.stock = 1, .pay_within_s = T});
+    flow_tell(&flow, "UPDATE sales SET starts_ms = %lld, ends_ms = %lld WHERE pay_within_s = 71",
+              (long long)now + 604800000, (long long)now + 604900000);
+    assert_int_equal(catalog_touch(flow.sql), ST_OK);
+    assert_int_equal(catalog_reload(flow.engine.catalog, flow.sql), ST_OK);
+    assert_int_equal(expire_sweep(flow.s, &full), ST_OK); /* makes the cursor */
+    uint32_t no = flow_sell(&flow, &(struct flow_sale){.stock = 10, .pay_within_s = T});
+    struct uid due = flow_buy(&flow, no, &(struct flow_wish){.ms = now - T * 1000 - 500});
+    assert_int_equal(expire_sweep(flow.s, &full), ST_OK);
+    assert_int_equal(flow_state(&flow, &due), ORDER_EXPIRED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_exactly_once_by_many_sweepers),
         cmocka_unit_test(test_redis_away),
         cmocka_unit_test(test_late_order_beside_a_sweep),
+        cmocka_unit_test(test_later_sale_of_the_same_term),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);
 }

@@ -75,7 +75,7 @@ static void test_without_a_key(void **state)
     assert_int_equal(begin(&k, &b), ST_OK);
     assert_false(uid_equal(&a.idem.resource, &b.idem.resource));
     idem_finish(flow.s, &k, 201, STR("kept"));
-    idem_abandon(flow.s, &k);
+    idem_abandon(flow.s, &k, ST_INVALID_STATE);
     assert_int_equal(flow_ask(&flow, "SELECT COUNT(*) FROM idempotency"), 0);
 }
 
@@ -152,12 +152,12 @@ static void test_abandoned_is_forgotten(void **state)
     struct idem_key k = key_of("k", "body"), other = key_of("k", "another body");
     struct answer_seen first, a;
     assert_int_equal(begin(&k, &first), ST_OK);
-    idem_abandon(flow.s, &k);
+    idem_abandon(flow.s, &k, ST_INVALID_STATE);
     assert_int_equal(begin(&other, &a), ST_OK); /* the key is free for anything */
     assert_false(a.idem.replay || a.idem.resumed);
     assert_false(uid_equal(&a.idem.resource, &first.idem.resource));
     idem_finish(flow.s, &other, 201, STR("kept"));
-    idem_abandon(flow.s, &other); /* an answer that is kept stays */
+    idem_abandon(flow.s, &other, ST_INVALID_STATE); /* an answer that is kept stays */
     assert_int_equal(begin(&other, &a), ST_OK);
     assert_true(a.idem.replay);
     assert_string_equal(a.body, "kept");
@@ -206,6 +206,22 @@ static void test_one_of_many(void **state)
 
 #define TEST(f) cmocka_unit_test_setup(f, setup)
 
+/* A failure that may have left something behind: the next try goes on at once, under the same id. */
+static void test_taken_up_after_a_failure(void **state)
+{
+    struct idem_key k = key_of("failed", "body");
+    struct answer_seen first, again;
+    assert_int_equal(begin(&k, &first), ST_OK);
+    idem_abandon(flow.s, &k, ST_RECOVERING);
+    assert_int_equal(begin(&k, &again), ST_OK);
+    assert_true(again.idem.resumed);
+    assert_true(uid_equal(&again.idem.resource, &first.idem.resource));
+    idem_abandon(flow.s, &k, ST_NOT_ENOUGH_LEFT);
+    assert_int_equal(begin(&k, &first), ST_OK);
+    assert_false(first.idem.resumed);
+    assert_false(uid_equal(&again.idem.resource, &first.idem.resource));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +229,7 @@ int main(void)
         TEST(test_fresh_then_replayed),    TEST(test_another_request_under_the_key),
         TEST(test_keys_are_the_callers),   TEST(test_in_progress_then_taken_over),
         TEST(test_abandoned_is_forgotten), TEST(test_one_of_many),
+        T(test_taken_up_after_a_failure),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);
 }

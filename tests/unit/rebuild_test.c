@@ -241,10 +241,10 @@ static void *rebuild_beside(void *arg)
     return NULL;
 }
 
-static void await_opened(uint32_t no, int64_t epoch)
+static void await_epoch(uint32_t no, int64_t epoch)
 {
     int64_t until_us = clock_mono_us() + 5000000;
-    while (flow_ask(&flow, "SELECT opened FROM shards WHERE sale = %u", no) != epoch)
+    while (flow_ask(&flow, "SELECT epoch FROM shards WHERE sale = %u", no) != epoch)
         if (clock_mono_us() > until_us)
             fail_msg("no rebuild reached epoch %lld", (long long)epoch);
 }
@@ -259,12 +259,12 @@ static void test_r6_second_rebuilder_wins(void **state)
     second.engine.instance = uid_make(flow.s->ids, clock_wall_ms());
     second.engine.catalog = NULL; /* another process */
     assert_int_equal(catalog_create(flow_master_key, false, NULL, &second.engine.catalog), ST_OK);
-    flow_redis(&flow, "CLIENT PAUSE 20000 WRITE"); /* reads pass, a load waits */
+    flow_redis(&flow, "CLIENT PAUSE 20000 WRITE"); /* reads pass, closing the gate waits */
     assert_int_equal(pthread_create(&first.thread, NULL, rebuild_beside, &first), 0);
-    await_opened(no, epoch + 1);
+    await_epoch(no, epoch + 1);
     flow_tell(&flow, "UPDATE shards SET until_ms = 0 WHERE sale = %u", no); /* its lease lapses */
     assert_int_equal(pthread_create(&second.thread, NULL, rebuild_beside, &second), 0);
-    await_opened(no, epoch + 2);
+    await_epoch(no, epoch + 2);
     flow_redis(&flow, "CLIENT UNPAUSE");
     pthread_join(first.thread, NULL);
     pthread_join(second.thread, NULL);
