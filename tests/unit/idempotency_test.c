@@ -225,11 +225,15 @@ static void test_taken_up_after_a_failure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_hash_tells_parts_apart), TEST(test_without_a_key),
-        TEST(test_fresh_then_replayed),    TEST(test_another_request_under_the_key),
-        TEST(test_keys_are_the_callers),   TEST(test_in_progress_then_taken_over),
-        TEST(test_abandoned_is_forgotten), TEST(test_one_of_many),
-        T(test_taken_up_after_a_failure),
+        TEST(test_hash_tells_parts_apart),
+        TEST(test_without_a_key),
+        TEST(test_fresh_then_replayed),
+        TEST(test_another_request_under_the_key),
+        TEST(test_keys_are_the_callers),
+        TEST(test_in_progress_then_taken_over),
+        TEST(test_abandoned_is_forgotten),
+        TEST(test_one_of_many),
+        cmocka_unit_test(test_taken_up_after_a_failure),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);
 }
