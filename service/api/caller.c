@@ -70,9 +70,9 @@ static enum status name_shopper(struct api *api, struct exchange *x, struct str 
     return ST_OK;
 }
 
-enum status caller_resolve(struct api *api, struct exchange *x, enum auth auth,
-                           struct caller *caller)
+enum status caller_resolve(struct api *api, struct exchange *x, struct caller *caller)
 {
+    const enum auth auth = (enum auth)x->match.route->auth;
     struct str header = x->head->header[HH_AUTHORIZATION];
     struct str named = x->head->header[HH_SHOPPER];
     const char *why = "A credential is needed.";

@@ -11,18 +11,18 @@ struct caller {
     size_t shopper_len; /* 0: none named */
 };
 
-/* What a route asks for (struct route.auth). */
+/* What a route asks for (the auth column of the routes table). */
 enum auth {
-    AUTH_PUBLIC,     /* a credential is looked at when there is one */
-    AUTH_SHOPPER,    /* anybody with a credential */
-    AUTH_STOREFRONT, /* storefront or operator */
-    AUTH_LATE        /* the handler asks for it itself, after it has read the body */
+    AUTH_NONE,      /* credentials are not looked at */
+    AUTH_PUBLIC,    /* one is looked at when there is one */
+    AUTH_SHOPPER,   /* anybody with a credential */
+    AUTH_STOREFRONT /* storefront or operator */
 };
 
-/* ST_OK, or the problem is answered and the exchange is done. */
+/* By the route's row. ST_OK, or the problem is answered and the exchange is done. When it is called is
+ * the handler's choice: orders_create reads the body first, as API.md orders the checks. */
 STATUS_MUSTCHECK
-enum status caller_resolve(struct api *api, struct exchange *x, enum auth auth,
-                           struct caller *caller);
+enum status caller_resolve(struct api *api, struct exchange *x, struct caller *caller);
 /* A shopper must be named: 400 answered otherwise. */
 STATUS_MUSTCHECK
 enum status caller_need_shopper(struct api *api, struct exchange *x, const struct caller *caller);

@@ -152,7 +152,7 @@ void sales_events(void *ctx, struct exchange *x)
     struct api *api = ctx;
     struct api_events *e = api->events;
     struct caller caller;
-    if (caller_resolve(api, x, AUTH_PUBLIC, &caller) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK)
         return;
     const struct snapshot *snap = catalog_read(&api->reader);
     const struct sale *sale = snap ? snapshot_sale(snap, x->match.param[0]) : NULL;

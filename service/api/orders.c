@@ -259,7 +259,7 @@ void orders_create(void *ctx, struct exchange *x)
     buy->api = api;
     buy->x = x;
     if (read_body(api, x, &body) != ST_OK || idempotency_header(api, x, &key) != ST_OK ||
-        caller_resolve(api, x, AUTH_SHOPPER, &buy->caller) != ST_OK ||
+        caller_resolve(api, x, &buy->caller) != ST_OK ||
         caller_need_shopper(api, x, &buy->caller) != ST_OK)
         return;
     const struct snapshot *snap = catalog_read(&api->reader);
@@ -299,7 +299,7 @@ static struct api_job *order_job(struct api *api, struct exchange *x, api_work_f
 {
     struct caller caller;
     struct uid id;
-    if (caller_resolve(api, x, AUTH_SHOPPER, &caller) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK)
         return NULL;
     if (!uid_parse("ord_", x->match.param[0], &id)) {
         problem_status(api, x, ST_ORDER_NOT_FOUND, NULL);
@@ -382,8 +382,8 @@ void orders_list(void *ctx, struct exchange *x)
     struct api *api = ctx;
     struct caller caller;
     struct page page;
-    if (caller_resolve(api, x, AUTH_SHOPPER, &caller) != ST_OK ||
-        caller_need_shopper(api, x, &caller) != ST_OK || page_read(api, x, &page) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK || caller_need_shopper(api, x, &caller) != ST_OK ||
+        page_read(api, x, &page) != ST_OK)
         return;
     if (caller.role == ROLE_OPERATOR) {
         problem_status(api, x, ST_FORBIDDEN, "Orders are listed with the storefront's own key.");

@@ -88,7 +88,7 @@ void payments_create(void *ctx, struct exchange *x)
     struct caller caller;
     struct body_error e;
     struct uid order;
-    if (caller_resolve(api, x, AUTH_SHOPPER, &caller) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK)
         return;
     if (!uid_parse("ord_", x->match.param[0], &order)) {
         problem_status(api, x, ST_ORDER_NOT_FOUND, NULL);
@@ -125,7 +125,7 @@ void payments_get(void *ctx, struct exchange *x)
     struct api *api = ctx;
     struct caller caller;
     struct uid id;
-    if (caller_resolve(api, x, AUTH_SHOPPER, &caller) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK)
         return;
     if (!uid_parse("pay_", x->match.param[0], &id)) {
         problem_status(api, x, ST_PAYMENT_NOT_FOUND, NULL);

@@ -56,7 +56,7 @@ void sales_get(void *ctx, struct exchange *x)
     struct api *api = ctx;
     struct caller caller;
     struct sale_page page;
-    if (caller_resolve(api, x, AUTH_PUBLIC, &caller) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK)
         return;
     const struct snapshot *snap = catalog_read(&api->reader);
     const struct sale *sale = snap ? snapshot_sale(snap, x->match.param[0]) : NULL;
@@ -128,7 +128,7 @@ void sales_list(void *ctx, struct exchange *x)
     struct page page;
     char etag[24];
     unsigned from = 0;
-    if (caller_resolve(api, x, AUTH_PUBLIC, &caller) != ST_OK || page_read(api, x, &page) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK || page_read(api, x, &page) != ST_OK)
         return;
     const struct snapshot *snap = catalog_read(&api->reader);
     if (!snap) {
@@ -206,7 +206,7 @@ void sales_create(void *ctx, struct exchange *x)
 {
     struct api *api = ctx;
     struct caller caller;
-    if (caller_resolve(api, x, AUTH_STOREFRONT, &caller) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK)
         return;
     if (caller.role == ROLE_OPERATOR) {
         problem_status(api, x, ST_FORBIDDEN, "A sale is created with its storefront's key.");
@@ -243,7 +243,7 @@ static void move_work(struct api_job *job, struct session *s)
 static struct api_job *sale_job(struct api *api, struct exchange *x, api_work_fn work)
 {
     struct caller caller;
-    if (caller_resolve(api, x, AUTH_STOREFRONT, &caller) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK)
         return NULL;
     if (!id_valid(x->match.param[0])) {
         problem_status(api, x, ST_SALE_NOT_FOUND, NULL);

@@ -105,7 +105,7 @@ void stock_create(void *ctx, struct exchange *x)
     struct api *api = ctx;
     struct caller caller;
     struct body_error e;
-    if (caller_resolve(api, x, AUTH_STOREFRONT, &caller) != ST_OK)
+    if (caller_resolve(api, x, &caller) != ST_OK)
         return;
     struct str sale = x->match.param[0], sku = x->match.param[1];
     if (!id_valid(sale) || !id_valid(sku)) {

@@ -53,11 +53,6 @@ void purchase_seal(struct purchase *p)
     p->row.shopper.p = p->row.sku.p + p->row.sku.n + 1;
 }
 
-void purchase_drop(struct reserve *r, struct purchase *p)
-{
-    purchase_free(r, p);
-}
-
 /* Answers a purchase that holds no room. */
 static void finish(struct reserve *r, struct purchase *p, enum buy buy, enum status st)
 {

@@ -54,8 +54,6 @@ bool reserve_ready(const struct reserve *r);
 struct purchase *purchase_new(struct reserve *r);
 /* Encodes the row, whose sku and shopper then point into p. */
 void purchase_seal(struct purchase *p);
-/* Gives back a purchase that was never submitted. */
-void purchase_drop(struct reserve *r, struct purchase *p);
 
 /* Takes p. The caller has checked that the sale is open and the item is its. Refuses from memory
  * when the item is known to be sold out and the shopper is known to hold nothing. */

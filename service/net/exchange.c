@@ -51,7 +51,6 @@ static void exchange_clean(struct exchange *x, struct conn *c)
     x->request_id[0] = '\0';
     x->replayed = false;
     x->started_us = c->server->now_us;
-    x->user = NULL;
     x->next = NULL;
     x->conn = c;
     x->answered = x->close_after = x->head_only = x->streaming = x->http10 = false;

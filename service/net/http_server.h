@@ -59,7 +59,6 @@ struct exchange {
     uint8_t request_id_len;
     bool replayed;      /* handler sets: answer carries Idempotent-Replayed: true */
     int64_t started_us; /* monotonic, head complete */
-    void *user;         /* the handler's */
     /* The handler's scratch memory, 16-aligned, lives until the answer; not zeroed. */
     _Alignas(16) char local[EXCHANGE_LOCAL];
     /* Private to net/ beyond this point. */
