@@ -69,6 +69,9 @@ void sales_get(void *ctx, struct exchange *x)
         problem_status(api, x, st, NULL);
 }
 
+/* A page of large sales ends early. */
+enum { LIST_BYTES = 1024 * 1024 };
+
 /* Fills api->scratch and the list's tag, made of its sales' tags. */
 static enum status build_list(struct api *api, const struct snapshot *snap,
                               const struct caller *caller, unsigned from, unsigned limit,
@@ -86,7 +89,7 @@ static enum status build_list(struct api *api, const struct snapshot *snap,
         struct sale_page page;
         if (!listed(sale, caller))
             continue;
-        more = n == limit;
+        more = n == limit || (n > 0 && b->len > LIST_BYTES);
         if (more)
             break;
         enum status st = sale_pages_get(api->pages, snap, sale, now, &page);

@@ -45,14 +45,20 @@ static enum status find_item(struct api_job *job, struct session *s, const struc
     if (!*sale || (job->caller.storefront != 0 && job->caller.storefront != (*sale)->storefront))
         return ST_SALE_NOT_FOUND;
     *item = sale_item(*sale, str_from(job->sku));
-    if (!*item)
-        return ST_ITEM_NOT_FOUND;
+    return *item ? ST_OK : ST_ITEM_NOT_FOUND;
+}
+
+/* Asked after the key: a replay is answered whatever became of the sale. */
+static enum status check_phase(struct api_job *job, const struct sale *sale)
+{
     enum sale_phase phase =
-        sale_phase((*sale)->state, (*sale)->starts_ms, (*sale)->ends_ms, clock_wall_ms());
+        sale_phase(sale->state, sale->starts_ms, sale->ends_ms, clock_wall_ms());
     if (phase == PHASE_ENDED)
         return ST_SALE_ENDED;
+    if (phase != PHASE_DRAFT)
+        return ST_OK;
     job->detail = "Units are added and taken back once a sale is published.";
-    return phase == PHASE_DRAFT ? ST_INVALID_STATE : ST_OK;
+    return ST_INVALID_STATE;
 }
 
 static void stock_work(struct api_job *job, struct session *s)
@@ -64,13 +70,14 @@ static void stock_work(struct api_job *job, struct session *s)
     job->st = find_item(job, s, &sale, &item);
     if (job->st != ST_OK)
         return;
-    job->detail = NULL;
     job->st = idem_begin(s, &job->key, &idem, &job->body);
     job->replayed = job->st == ST_OK && idem.replay;
     if (job->st != ST_OK || idem.replay)
         return;
     m.id = idem.resource;
-    job->st = stock_change(s, sale, item, job->number, str_from(job->text), idem.resumed, &m);
+    job->st = check_phase(job, sale);
+    if (job->st == ST_OK)
+        job->st = stock_change(s, sale, item, job->number, str_from(job->text), idem.resumed, &m);
     if (job->st != ST_OK) {
         idem_abandon(s, &job->key, job->st);
         if (job->st == ST_NOT_ENOUGH_LEFT)

@@ -253,6 +253,8 @@ static enum status take_units(struct session *s, const struct sale *sale,
     }
     if (want == 0)
         return ST_OK;
+    if (st != ST_OK && st != ST_NOT_ENOUGH_LEFT)
+        return st; /* what was taken stays for the retry, which goes on under the same ids */
     if (want < n) {
         const struct uid back = uid_make(s->ids, clock_wall_ms());
         enum status given = add_units(s, sale, item, n - want, STR("not enough left"), &back);
