@@ -103,9 +103,11 @@ static void judge_batch(struct batch *b, const struct redisReply *reply)
     snprintf(b->log_id, sizeof(b->log_id), "%.*s", (int)id->len, id->str);
     for (unsigned i = 0; i < b->n; i++) {
         struct purchase *p = b->p[i];
-        if (codes->str[i] == 'W')
+        if ((codes->str[i] | 0x20) == 'w') {
+            /* A key that may have been used is answered from MariaDB, not with a 202 of its own. */
+            p->async = p->async && !(codes->str[i] == 'w' && p->explicit_key);
             b->p[winners++] = p;
-        else if ((codes->str[i] | 0x20) != 's' || !lane_park(b->lane, p))
+        } else if ((codes->str[i] | 0x20) != 's' || !lane_park(b->lane, p))
             answer_loser(r, p, codes->str[i], left_of(reply, p->row.sku));
     }
     if (winners > 0)

@@ -44,7 +44,7 @@ end
 
 -- args: epoch, owner, n, n log ids to delete, rows...
 -- Answers {'OK', log id or '', codes, sku, left, sku, left...}; codes has a letter per row:
---   W won   D the key holds an order already   L limit   S sold out   C no such item here
+--   W won (w: and may have used the key)   D the key holds an order already   L limit   S sold out   C no such item here
 -- L and S are lower case when the shopper may have held something before: his key is then to be looked
 -- up in MariaDB before he is refused (rule R15).
 local function reserve(keys, args)
@@ -95,7 +95,9 @@ local function reserve(keys, args)
             elseif units[sku] < qty then
                 codes[i] = redis.call('GETBIT', seen, bit) == 1 and 's' or 'S'
             else
-                codes[i] = 'W'
+                -- Who is to be told 202 at once but may have used the key is told after the commit.
+                local early = string.byte(row, 63) == 1
+                codes[i] = early and redis.call('GETBIT', seen, bit) == 1 and 'w' or 'W'
                 records[field] = records[field] .. string.sub(row, 3, 34) .. '\0' ..
                     string.sub(row, 35, 38)
                 hold[field] = true
@@ -103,7 +105,7 @@ local function reserve(keys, args)
                 mark[m + 1], mark[m + 2], mark[m + 3], mark[m + 4] = 'SET', 'u1', bit, 1
             end
         end
-        if codes[i] == 'W' then
+        if codes[i] == 'W' or codes[i] == 'w' then
             units[sku] = units[sku] - qty
             changed[sku] = true
             order[#order + 1] = 'r'

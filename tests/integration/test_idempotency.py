@@ -110,3 +110,14 @@ def test_shoppers_that_differ_in_case_are_two(shop):
     sale, shopper = shop.make_sale(), unique("shopper-")
     shop.buy(sale, shopper).expect(201)
     shop.buy(sale, shopper.upper()).expect(201)
+
+
+def test_respond_async_replays_a_used_key(shop):
+    """A 202 under a new id would be a second order for one key."""
+    sale, shopper, key = shop.make_sale(), unique("shopper-"), unique("key-")
+    first = shop.buy(sale, shopper, key=key).expect(201).json
+    shop.cancel(first, shopper).expect(200)
+    again = shop.buy(sale, shopper, key=key, asynchronous=True).expect(201)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (again.json["id"], again.json["state"]) == (first["id"], "cancelled")
+    shop.assert_audit_ok(sale)
