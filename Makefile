@@ -91,7 +91,7 @@ test: ## all tests, under AddressSanitizer and UBSan
 
 asan: test ## the same: tests always run under the sanitizers
 
-unit: ## unit tests (UNIT="a_test b_test" for some)
+unit: build/deps-test ## unit tests (UNIT="a_test b_test" for some)
 	+$(Q)$(BUILD) MODE=asan units
 	@tests/support/with-servers ops/dev/unit $(UNIT:%=build/asan/unit/%)
 
@@ -99,7 +99,7 @@ integration: build/deps-test ## a whole shop tested from outside (ARGS="-k name"
 	+$(Q)$(BUILD) MODE=$(or $(SNAPUP_BUILD),asan) programs
 	@cd tests/integration && $(PYTEST) --quiet $(ARGS)
 
-fuzz: ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ="http_fuzz" for one
+fuzz: build/deps-check ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ="http_fuzz" for one
 	+$(Q)$(BUILD) MODE=fuzz fuzzers
 	@ops/dev/fuzz $(FUZZ_SECONDS) $(FUZZ:%=build/fuzz/fuzz/%)
 
@@ -155,9 +155,6 @@ build/deps-%: ops/dev/deps
 $(O)/%.o: %.c | build/deps-run
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
-
-$(O)/tests/unit/%.o: | build/deps-test
-$(O)/tests/fuzz/%.o: | build/deps-check
 
 # One archive, so that a test links only what it uses.
 $(O)/libsnapup.a: $(SERVICE_O)
