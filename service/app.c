@@ -126,6 +126,9 @@ static enum status prepare_schema(struct app *app, char *error, size_t size)
         if (st != ST_OK)
             snprintf(error, size, "the catalogue cannot be read: %s", sql_error(s->sql));
     }
+    /* Others take an owner without a lease for dead. */
+    if (st == ST_OK)
+        st = sweep_renew(s);
 cleanup:
     session_destroy(&s);
     return st;

@@ -47,15 +47,6 @@ void gate_note_left(const struct sale *sale, unsigned shard, const struct redisR
     }
 }
 
-enum status gate_check(struct session *s, const struct sale_shard *shard)
-{
-    struct redis_identity id;
-    enum status st = redis_session_identity(s->redis, &id);
-    if (st != ST_OK)
-        return st;
-    return shard->ready && redis_identity_equal(&id, &shard->loaded_in) ? ST_OK : ST_FENCED;
-}
-
 /* Runs s->args on the shard's Redis and judges the answer; *reply is set (the caller's) on ST_OK.
  */
 static enum status gate_call(struct session *s, const struct sale_shard *shard, redisReply **reply)
@@ -75,15 +66,18 @@ static enum status gate_call(struct session *s, const struct sale_shard *shard, 
     return st;
 }
 
-enum status gate_release(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
-                         const struct gate_hold *holds, unsigned n)
+enum status gate_settle(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
+                        const char (*log_ids)[GATE_ID_MAX], unsigned ids,
+                        const struct gate_hold *holds, unsigned n)
 {
     const struct sale_shard *at = &sale->shard[shard];
     redisReply *r = NULL;
     args_reset(&s->args);
     args_fcall(&s->args, "snapup_release", &at->keys);
     args_int(&s->args, epoch);
-    args_z(&s->args, "0");
+    args_int(&s->args, ids);
+    for (unsigned i = 0; i < ids; i++)
+        args_z(&s->args, log_ids[i]);
     for (unsigned i = 0; i < n; i++) {
         args_str(&s->args, holds[i].field);
         args_add(&s->args, holds[i].id.b, UID_LEN);
@@ -95,6 +89,12 @@ enum status gate_release(struct session *s, const struct sale *sale, unsigned sh
     gate_note_left(sale, shard, r, 1);
     freeReplyObject(r);
     return ST_OK;
+}
+
+enum status gate_release(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
+                         const struct gate_hold *holds, unsigned n)
+{
+    return gate_settle(s, sale, shard, epoch, NULL, 0, holds, n);
 }
 
 enum status gate_add(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
@@ -116,7 +116,7 @@ enum status gate_add(struct session *s, const struct sale *sale, unsigned shard,
 }
 
 enum status gate_reserve(struct session *s, const struct sale *sale, unsigned shard,
-                         const struct row *row, char *code, char log_id[40], int64_t *left)
+                         const struct row *row, char *code, char log_id[GATE_ID_MAX], int64_t *left)
 {
     const struct sale_shard *at = &sale->shard[shard];
     uint8_t bytes[ROW_MAX];
@@ -131,10 +131,10 @@ enum status gate_reserve(struct session *s, const struct sale *sale, unsigned sh
     if (st != ST_OK)
         return st;
     struct str id = r->elements >= 5 ? reply_str(r->element[1]) : (struct str){0};
-    if (r->elements < 5 || id.n >= 40 || reply_str(r->element[2]).n != 1) {
+    if (r->elements < 5 || id.n >= GATE_ID_MAX || reply_str(r->element[2]).n != 1) {
         st = ST_INTERNAL;
     } else {
-        snprintf(log_id, 40, "%.*s", (int)id.n, id.p);
+        snprintf(log_id, GATE_ID_MAX, "%.*s", (int)id.n, id.p);
         *code = r->element[2]->str[0];
         *left = reply_int(r->element[4]);
         gate_note_left(sale, shard, r, 3);
@@ -145,17 +145,9 @@ enum status gate_reserve(struct session *s, const struct sale *sale, unsigned sh
 
 enum status gate_ack(struct session *s, const struct sale *sale, unsigned shard, const char *log_id)
 {
-    const struct sale_shard *at = &sale->shard[shard];
-    redisReply *r = NULL;
-    args_reset(&s->args);
-    args_fcall(&s->args, "snapup_release", &at->keys);
-    args_int(&s->args, at->epoch);
-    args_z(&s->args, "1");
-    args_z(&s->args, log_id);
-    enum status st = gate_call(s, at, &r);
-    if (r)
-        freeReplyObject(r);
-    return st;
+    char id[1][GATE_ID_MAX];
+    snprintf(id[0], sizeof(id[0]), "%s", log_id);
+    return gate_settle(s, sale, shard, sale->shard[shard].epoch, id, 1, NULL, 0);
 }
 
 static void peek_field(const struct sale *sale, struct gate_view *view, struct str name, int64_t v)

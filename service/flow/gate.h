@@ -9,6 +9,8 @@
 #include "flow/jobs.h"
 #include "redis/row.h"
 
+enum { GATE_ID_MAX = 40 }; /* id of a log entry, with its NUL */
+
 struct gate_hold {
     struct str field; /* `sku|shopper` */
     struct uid id;
@@ -25,11 +27,17 @@ STATUS_MUSTCHECK
 enum status gate_add(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
                      struct str sku, int64_t added);
 /* Reserves one row outside a worker's batch (stock taken back, rule R5). *code as functions.lua
- * says; log_id (40 bytes) names the entry to delete afterwards; *left units after it. */
+ * says; log_id names the entry to delete afterwards; *left units after it. */
 STATUS_MUSTCHECK
 enum status gate_reserve(struct session *s, const struct sale *sale, unsigned shard,
-                         const struct row *row, char *code, char log_id[40], int64_t *left);
-/* Deletes one log entry after its row is durable (rule R10). */
+                         const struct row *row, char *code, char log_id[GATE_ID_MAX],
+                         int64_t *left);
+/* Gives back holds and deletes log entries whose rows are durable, in one call (rule R10). */
+STATUS_MUSTCHECK
+enum status gate_settle(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
+                        const char (*log_ids)[GATE_ID_MAX], unsigned ids,
+                        const struct gate_hold *holds, unsigned n);
+/* Deletes one log entry after its row is durable. */
 STATUS_MUSTCHECK
 enum status gate_ack(struct session *s, const struct sale *sale, unsigned shard,
                      const char *log_id);
@@ -65,9 +73,6 @@ enum status gate_held(struct session *s, const struct sale *sale, unsigned shard
 STATUS_MUSTCHECK
 enum status gate_filter(struct session *s, const struct sale *sale, unsigned shard);
 
-/* Whether the Redis we reach is the one this shard was loaded into. */
-STATUS_MUSTCHECK
-enum status gate_check(struct session *s, const struct sale_shard *shard);
 /* Parses the answer's first element: ST_OK, ST_FENCED, or ST_INTERNAL for a shape we do not know.
  */
 STATUS_MUSTCHECK

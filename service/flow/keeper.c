@@ -67,7 +67,10 @@ static void deliver_work(struct job *job, struct session *s)
 
 static void sweep_work(struct job *job, struct session *s)
 {
-    if (sweep_logs(s) != ST_OK)
+    enum status st = sweep_renew(s);
+    if (st == ST_OK)
+        st = sweep_logs(s);
+    if (st != ST_OK)
         metrics_add(s->metrics, M_SQL_ERRORS, 1);
 }
 

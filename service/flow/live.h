@@ -15,6 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* An entry of the intent log: Redis names it by its milliseconds and a sequence number. */
+struct log_mark {
+    uint64_t ms, seq;
+};
+
 /* Units of one item in one shard. */
 struct live_item {
     _Atomic int64_t left; /* -1: not known */
@@ -24,16 +29,18 @@ struct live_item {
 struct live_shard {
     uint32_t sale_no;
     unsigned shard;
-    unsigned index;              /* place in workers' arrays; unique in the process */
-    pthread_mutex_t rebuild;     /* one recovery of this shard at a time in this process */
-    _Atomic bool recovering;     /* a recovery is queued */
-    _Atomic int64_t doubt;       /* highest epoch with reservations whose fate is not known */
-    _Atomic int64_t retry_at_us; /* monotonic; no recovery before */
-    _Atomic bool filter_current; /* filter held everything at the last refresh */
-    _Atomic int64_t log;         /* entries in the intent log at the last refresh */
-    _Atomic int64_t wins;        /* epoch << 40 | #wins that the filter includes; -1: none */
-    uint32_t filter_bits;        /* power of two */
-    _Atomic uint64_t *filter;    /* bit = shopper's hash % filter_bits; bits are only ever set */
+    unsigned index;          /* place in workers' arrays; unique in the process */
+    pthread_mutex_t rebuild; /* one recovery of this shard at a time in this process */
+    _Atomic bool recovering; /* a recovery is queued */
+    _Atomic int64_t doubt;   /* highest epoch found past mending: any later load has mended it */
+    _Atomic int64_t retry_at_us;    /* monotonic; no recovery before */
+    _Atomic int64_t doubt_until_us; /* monotonic; till then entries of ours may be unknown to us */
+    struct log_mark swept;          /* newest entry of ours at the last sweep; the sweep's alone */
+    _Atomic bool filter_current;    /* filter held everything at the last refresh */
+    _Atomic int64_t log;            /* entries in the intent log at the last refresh */
+    _Atomic int64_t wins;           /* epoch << 40 | #wins that the filter includes; -1: none */
+    uint32_t filter_bits;           /* power of two */
+    _Atomic uint64_t *filter;       /* bit = shopper's hash % filter_bits; bits are only ever set */
 };
 
 struct live_sale {

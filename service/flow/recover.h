@@ -11,8 +11,8 @@
 #include "flow/jobs.h"
 
 /* Asks for the shard's recovery on a rebuild thread; at most one per shard waits or runs, and after a
- * failure none for a moment. doubt: the epoch whose reservations are in doubt because an answer was
- * lost (a rebuild settles it from the log); 0: only the gate's look is. Any thread. */
+ * failure none for a moment. doubt: the epoch under which gate and ledger cannot be brought together
+ * (a rebuild settles it from the log); 0: only the gate's look is. Any thread. */
 void recover_request(const struct engine *engine, struct live_shard *live, int64_t doubt);
 
 /* Brings the shard in order now, on the caller's thread: a fresh catalogue if only that was stale,

@@ -36,14 +36,15 @@ static bool sold_out_somewhere(const struct sale *sale, const struct gate_view *
     return false;
 }
 
-static enum status refresh_shard(struct session *s, const struct sale *sale, unsigned shard,
-                                 struct gate_view *view, struct gate_count *count)
+static enum status refresh_shard(struct session *s, const struct redis_identity *redis,
+                                 const struct sale *sale, unsigned shard, struct gate_view *view,
+                                 struct gate_count *count)
 {
     const struct sale_shard *at = &sale->shard[shard];
     struct live_shard *live = at->live;
     count->seen++;
-    enum status st = gate_check(s, at);
-    if (st == ST_OK)
+    enum status st = ST_FENCED;
+    if (at->ready && redis_identity_equal(redis, &at->loaded_in))
         st = gate_peek(s, sale, shard, view);
     if (st == ST_FENCED || (st == ST_OK && view->epoch != at->epoch)) {
         recover_request(s->engine, live, 0);
@@ -89,7 +90,7 @@ enum status refresh_gates(struct session *s, struct gate_count *count)
         if (!view.units)
             return ST_UNAVAILABLE;
         for (unsigned k = 0; k < sale->shards && st == ST_OK; k++)
-            st = refresh_shard(s, sale, k, &view, count);
+            st = refresh_shard(s, &id, sale, k, &view, count);
         free(view.units);
     }
     return st;

@@ -42,7 +42,8 @@ struct purchase *purchase_new(struct reserve *r)
     }
     p->next = NULL;
     p->left = 0;
-    p->explicit_key = p->async = false;
+    p->fenced_us = 0;
+    p->explicit_key = p->async = p->told = false;
     return p;
 }
 
@@ -87,6 +88,7 @@ static struct lane *lane_of(struct reserve *r, struct live_shard *live)
         lane->live = live;
         lane->last = &lane->first;
         lane->parked_last = &lane->parked;
+        lane->fenced_last = &lane->fenced;
         r->lane[live->index] = lane;
     }
     return lane;
@@ -108,6 +110,22 @@ void lane_push(struct lane *lane, struct purchase *p)
     lane->last = &p->next;
     lane->waiting++;
     lane_mark(lane);
+}
+
+void lane_fence(struct lane *lane, struct purchase *p)
+{
+    if (p->fenced_us == 0)
+        p->fenced_us = clock_mono_us();
+    p->next = NULL;
+    *lane->fenced_last = p;
+    lane->fenced_last = &p->next;
+}
+
+void lane_acked(struct lane *lane)
+{
+    lane->acks -= lane->acking;
+    memmove(lane->ack, lane->ack + lane->acking, lane->acks * sizeof(lane->ack[0]));
+    lane->acking = 0;
 }
 
 /* Whether every shard has refused this item lately; units elsewhere are drawn over. */
@@ -157,6 +175,7 @@ void reserve_refuse(struct reserve *r, const struct sale *sale, struct purchase 
     finish(r, p, BUY_REFUSED, st);
 }
 
+/* Who was told 202 has an order to come: it waits on. */
 static void refuse_waiting(struct lane *lane, enum status st)
 {
     struct purchase *p = lane->first, *next;
@@ -165,7 +184,10 @@ static void refuse_waiting(struct lane *lane, enum status st)
     lane->waiting = 0;
     for (; p; p = next) {
         next = p->next;
-        purchase_finish(lane->r, p, BUY_REFUSED, st);
+        if (p->told)
+            lane_fence(lane, p);
+        else
+            purchase_finish(lane->r, p, BUY_REFUSED, st);
     }
 }
 
@@ -211,6 +233,7 @@ static void fill_args(struct reserve *r, struct lane *lane, const struct batch *
     args_add(&r->args, r->engine->instance.b, UID_LEN);
     if (lane->ack_epoch != b->epoch)
         lane->acks = 0;
+    lane->acking = lane->acks;
     args_int(&r->args, lane->acks);
     for (unsigned i = 0; i < lane->acks; i++)
         args_z(&r->args, lane->ack[i]);
@@ -218,23 +241,26 @@ static void fill_args(struct reserve *r, struct lane *lane, const struct batch *
         args_add(&r->args, b->p[i]->bytes, b->p[i]->n);
 }
 
-/* The shard as loaded into the Redis at the other end of the link, or NULL. */
-static const struct sale_shard *open_shard(struct lane *lane)
+const struct sale_shard *lane_open_shard(struct lane *lane)
 {
     struct reserve *r = lane->r;
     const struct snapshot *snap = catalog_read(r->reader);
     const struct sale *sale = snap ? snapshot_sale_by_no(snap, lane->live->sale_no) : NULL;
     const struct sale_shard *shard = sale ? &sale->shard[lane->live->shard] : NULL;
-    if (!shard || !redis_link_ready(r->link) || !shard->ready ||
-        !redis_identity_equal(&shard->loaded_in, &r->identity))
+    if (!shard || !redis_link_ready(r->link) || !shard->ready)
         return NULL;
+    if (!redis_identity_equal(&shard->loaded_in, &r->identity)) {
+        /* It may be us who are behind: a Redis that was promoted keeps its connections. */
+        redis_link_greet(r->link);
+        return NULL;
+    }
     return shard;
 }
 
 static void lane_send(struct lane *lane)
 {
     struct reserve *r = lane->r;
-    const struct sale_shard *shard = open_shard(lane);
+    const struct sale_shard *shard = lane_open_shard(lane);
     if (!shard) {
         recover_request(r->engine, lane->live, 0);
         refuse_waiting(lane, ST_RECOVERING);
@@ -248,12 +274,12 @@ static void lane_send(struct lane *lane)
     fill_args(r, lane, b);
     b->sent_us = clock_mono_us();
     if (redis_link_call(r->link, &r->args, batch_reserved, b) != ST_OK) {
+        lane->acking = 0;
         batch_refuse(b, ST_UNAVAILABLE);
         if (lane->first)
             lane_mark(lane);
         return;
     }
-    lane->acks = 0;
     lane->in_flight = true;
     metrics_add(r->metrics, M_RESERVE_CALLS, 1);
     metrics_add(r->metrics, M_RESERVE_REQUESTS, b->n);
@@ -277,7 +303,10 @@ static void on_ack_tick(evutil_socket_t fd, short what, void *arg)
     struct reserve *r = arg;
     for (unsigned i = 0; i < r->lanes; i++) {
         struct lane *lane = r->lane[i];
-        if (lane && lane->acks > 0 && !lane->in_flight && lane->waiting == 0)
+        if (!lane)
+            continue;
+        lane_retry_fenced(lane);
+        if (lane->acks > 0 && !lane->in_flight && lane->waiting == 0)
             lane_send(lane); /* a call without rows only deletes */
     }
 }

@@ -36,8 +36,10 @@ struct purchase {
     size_t n;
     bool explicit_key; /* the client named the key: it may have been used before */
     bool async;        /* BUY_QUEUED as soon as it is reserved */
+    bool told;         /* reserve's: it was BUY_QUEUED; what comes of it now is only written */
     int64_t left;      /* units left, with ST_SOLD_OUT */
     unsigned draws;    /* reserve's: how often it waited for units of other shards */
+    int64_t fenced_us; /* reserve's: when its epoch was first found to have ended; 0: never */
     struct commit_row commit;
 };
 

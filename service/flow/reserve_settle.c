@@ -1,16 +1,15 @@
-/* What came of a batch: losers are answered at once, winners once they are durable. */
+/* What Redis said of a batch: losers are answered at once, winners go on to be written. */
 #include "base/clock.h"
 #include "flow/gate.h"
 #include "flow/recover.h"
 #include "flow/reserve_priv.h"
+#include "flow/sweep.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- the reply --------------------------------------------------------------------------------- */
-
-static void batch_free(struct batch *b)
+void batch_free(struct batch *b)
 {
     free(b->rows);
     free(b);
@@ -18,8 +17,12 @@ static void batch_free(struct batch *b)
 
 void batch_refuse(struct batch *b, enum status st)
 {
-    for (unsigned i = 0; i < b->n; i++)
-        purchase_finish(b->lane->r, b->p[i], BUY_REFUSED, st);
+    for (unsigned i = 0; i < b->n; i++) {
+        if (b->p[i]->told)
+            lane_fence(b->lane, b->p[i]);
+        else
+            purchase_finish(b->lane->r, b->p[i], BUY_REFUSED, st);
+    }
     batch_free(b);
 }
 
@@ -59,39 +62,9 @@ static int64_t left_of(const struct redisReply *reply, struct str sku)
     return 0;
 }
 
-static void row_to_commit(struct commit_row *c, const struct purchase *p, unsigned shard,
-                          int64_t epoch)
+static bool won(char code)
 {
-    *c = (struct commit_row){.id = p->row.id,
-                             .shopper = p->row.shopper,
-                             .storefront = p->row.storefront,
-                             .item = p->row.item,
-                             .shard = shard,
-                             .qty = p->row.qty,
-                             .amount = p->row.amount,
-                             .epoch = epoch,
-                             .queued = p->async};
-    memcpy(c->key, p->row.key, sizeof(c->key));
-}
-
-static void on_committed(struct task *task);
-
-/* Winners go to the committer; those told 202 are answered now. */
-static void commit_winners(struct batch *b, unsigned winners)
-{
-    struct reserve *r = b->lane->r;
-    b->n = winners;
-    for (unsigned i = 0; i < winners; i++) {
-        struct purchase *p = b->p[i];
-        live_filter_set(b->lane->live, p->row.hash);
-        row_to_commit(&b->rows[i], p, b->lane->live->shard, b->epoch);
-        if (p->async)
-            p->done(p, BUY_QUEUED, ST_OK);
-    }
-    metrics_add(r->metrics, M_RESERVE_WON, winners);
-    b->commit = (struct commit_batch){
-        .reply_to = r->replies, .reply = on_committed, .rows = b->rows, .n = winners};
-    committers_submit(r->engine->committers, &b->commit);
+    return code == 'W' || code == 'w' || code == 'M';
 }
 
 static void judge_batch(struct batch *b, const struct redisReply *reply)
@@ -99,17 +72,27 @@ static void judge_batch(struct batch *b, const struct redisReply *reply)
     struct reserve *r = b->lane->r;
     const redisReply *codes = reply->element[2];
     const redisReply *id = reply->element[1];
+    struct purchase *lost = NULL;
     unsigned winners = 0;
     snprintf(b->log_id, sizeof(b->log_id), "%.*s", (int)id->len, id->str);
     for (unsigned i = 0; i < b->n; i++) {
         struct purchase *p = b->p[i];
-        if ((codes->str[i] | 0x20) == 'w') {
+        char code = codes->str[i];
+        if (won(code)) {
             /* A key that may have been used is answered from MariaDB, not with a 202 of its own. */
-            p->async = p->async && !(codes->str[i] == 'w' && p->explicit_key);
+            p->async = p->told || (p->async && !(code == 'w' && p->explicit_key));
             b->p[winners++] = p;
-        } else if ((codes->str[i] | 0x20) != 's' || !lane_park(b->lane, p))
-            answer_loser(r, p, codes->str[i], left_of(reply, p->row.sku));
+        } else if ((code | 0x20) == 's' && lane_park(b->lane, p)) {
+            continue;
+        } else if (p->told) {
+            p->next = lost;
+            lost = p;
+        } else {
+            answer_loser(r, p, code, left_of(reply, p->row.sku));
+        }
     }
+    if (lost)
+        commit_lost(b->lane, lost);
     if (winners > 0)
         commit_winners(b, winners);
     else
@@ -123,6 +106,28 @@ static bool reply_fits(const struct batch *b, const struct redisReply *reply)
            reply->element[2]->len == b->n;
 }
 
+static enum status reply_status(const struct batch *b, enum status st,
+                                const struct redisReply *reply)
+{
+    if (st == ST_OK)
+        st = redis_reply_status(reply);
+    if (st == ST_OK)
+        st = gate_answer(reply);
+    return st == ST_OK && !reply_fits(b, reply) ? ST_INTERNAL : st;
+}
+
+/* What a call that reserved nothing, or perhaps something, asks for. */
+static void look_after(struct lane *lane, const struct batch *b, enum status st)
+{
+    metrics_add(lane->r->metrics, M_REDIS_ERRORS, 1);
+    if (st == ST_FENCED)
+        recover_request(lane->r->engine, lane->live, 0);
+    else if (st == ST_UNKNOWN)
+        sweep_doubt(lane->live); /* the log knows what was reserved (rule R20) */
+    else if (st != ST_UNAVAILABLE)
+        recover_request(lane->r->engine, lane->live, b->epoch);
+}
+
 void batch_reserved(void *arg, enum status st, const struct redisReply *reply)
 {
     struct batch *b = arg;
@@ -130,104 +135,19 @@ void batch_reserved(void *arg, enum status st, const struct redisReply *reply)
     struct reserve *r = lane->r;
     lane->in_flight = false;
     metrics_time(r->metrics, MT_RESERVE, clock_mono_us() - b->sent_us);
-    if (st == ST_OK)
-        st = redis_reply_status(reply);
-    if (st == ST_OK)
-        st = gate_answer(reply);
-    if (st == ST_OK && !reply_fits(b, reply))
-        st = ST_INTERNAL;
+    st = reply_status(b, st, reply);
     if (st == ST_OK) {
         const struct snapshot *snap = catalog_read(r->reader);
         const struct sale *sale = snapshot_sale_by_no(snap, lane->live->sale_no);
         if (sale)
             gate_note_left(sale, lane->live->shard, reply, 3);
+        lane_acked(lane);
         judge_batch(b, reply);
     } else {
-        /* ST_UNKNOWN: Redis may have reserved; its log knows, so the shard is rebuilt from it. */
-        metrics_add(r->metrics, M_REDIS_ERRORS, 1);
-        recover_request(r->engine, lane->live, st == ST_FENCED ? 0 : b->epoch);
+        lane->acking = 0; /* named again by the next call: deleting twice is harmless */
+        look_after(lane, b, st);
         batch_refuse(b, ST_RECOVERING);
     }
     if (lane->first)
         lane_mark(lane);
-}
-
-/* --- after the commit -------------------------------------------------------------------------- */
-
-static void on_released(void *arg, enum status st, const struct redisReply *reply)
-{
-    struct lane *lane = arg;
-    if (st != ST_OK || redis_reply_status(reply) != ST_OK || gate_answer(reply) != ST_OK)
-        recover_request(lane->r->engine, lane->live, lane->ack_epoch);
-}
-
-/* Gives back what the batch reserved and did not get, and deletes its log entry, in one call (R10).
- */
-static void release_losers(struct batch *b, const struct purchase *const *losers, unsigned n)
-{
-    struct reserve *r = b->lane->r;
-    static const char generation = 0;
-    args_reset(&r->args);
-    args_fcall(&r->args, "snapup_release", &b->keys);
-    args_int(&r->args, b->epoch);
-    args_z(&r->args, "1");
-    args_z(&r->args, b->log_id);
-    for (unsigned i = 0; i < n; i++) {
-        args_str(&r->args, row_field(losers[i]->bytes, losers[i]->n));
-        args_add(&r->args, losers[i]->row.id.b, UID_LEN);
-        args_add(&r->args, &generation, 1);
-    }
-    if (redis_link_call(r->link, &r->args, on_released, b->lane) != ST_OK)
-        recover_request(r->engine, b->lane->live, b->epoch);
-}
-
-static void finish_committed(struct reserve *r, struct purchase *p, enum status outcome)
-{
-    committers_give_room(r->engine->committers, 1);
-    r->busy--;
-    if (!p->async) {
-        switch (outcome) {
-        case ST_OK: p->done(p, BUY_DURABLE, ST_OK); break;
-        case ST_DUPLICATE:
-        case ST_INVALID_STATE: p->done(p, BUY_LOOKUP, ST_IDEMPOTENCY_IN_PROGRESS); break;
-        case ST_FENCED: p->done(p, BUY_REFUSED, ST_RECOVERING); break;
-        default: p->done(p, BUY_REFUSED, outcome); break;
-        }
-    }
-    purchase_free(r, p);
-}
-
-/* Ids of an older epoch named entries of a log that is gone. */
-static void lane_ack(struct lane *lane, const struct batch *b)
-{
-    if (lane->ack_epoch != b->epoch)
-        lane->acks = 0;
-    lane->ack_epoch = b->epoch;
-    memcpy(lane->ack[lane->acks++], b->log_id, LOG_ID_MAX);
-}
-
-static void on_committed(struct task *task)
-{
-    struct batch *b = CONTAINER_OF(task, struct batch, commit.task);
-    struct lane *lane = b->lane;
-    struct reserve *r = lane->r;
-    const struct purchase *losers[RESERVE_BATCH_MAX];
-    unsigned lost = 0;
-    bool whole = true; /* every row is decided, so the log entry has served */
-    for (unsigned i = 0; i < b->n; i++) {
-        enum status outcome = b->rows[i].outcome;
-        if (outcome == ST_DUPLICATE || outcome == ST_INVALID_STATE)
-            losers[lost++] = b->p[i];
-        else if (outcome != ST_OK)
-            whole = false;
-    }
-    if (!whole)
-        recover_request(r->engine, lane->live, b->epoch);
-    else if (lost > 0 || lane->acks == ACKS_MAX)
-        release_losers(b, losers, lost);
-    else
-        lane_ack(lane, b);
-    for (unsigned i = 0; i < b->n; i++)
-        finish_committed(r, b->p[i], b->rows[i].outcome);
-    batch_free(b);
 }

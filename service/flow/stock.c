@@ -6,6 +6,7 @@
 #include "flow/outbox.h"
 #include "flow/recover.h"
 #include "flow/sales.h"
+#include "flow/sweep.h"
 
 #include <stdlib.h>
 
@@ -169,12 +170,13 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
                             .sku = item->sku};
     char code = 0, log_id[40];
     enum status st = gate_reserve(s, sale, shard, &row, &code, log_id, left);
-    if (st == ST_FENCED || st == ST_UNKNOWN) {
-        /* An unknown outcome is settled from the log. */
-        recover_request(s->engine, sale->shard[shard].live,
-                        st == ST_UNKNOWN ? sale->shard[shard].epoch : 0);
+    struct live_shard *live = sale->shard[shard].live;
+    if (st == ST_FENCED)
+        recover_request(s->engine, live, 0);
+    if (st == ST_UNKNOWN)
+        sweep_doubt(live); /* the log knows what was reserved */
+    if (st == ST_FENCED || st == ST_UNKNOWN)
         return ST_RECOVERING;
-    }
     if (st != ST_OK)
         return st;
     if (code != 'W')
@@ -185,11 +187,14 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
         st = stock_take_commit(s, sale, shard, sale->shard[shard].epoch, &row, reason);
     if (st == ST_OK || st == ST_DUPLICATE) {
         if (gate_ack(s, sale, shard, log_id) != ST_OK)
-            recover_request(s->engine, sale->shard[shard].live, sale->shard[shard].epoch);
+            sweep_doubt(live);
         return ST_OK;
     }
-    /* The gate has given the units up: the rebuild settles it from the log. */
-    recover_request(s->engine, sale->shard[shard].live, sale->shard[shard].epoch);
+    /* The gate has given the units up, and the log says so. */
+    if (st == ST_FENCED)
+        recover_request(s->engine, live, sale->shard[shard].epoch);
+    else
+        sweep_doubt(live);
     return ST_RECOVERING;
 }
 

@@ -49,3 +49,12 @@ void args_fcall(struct args *a, const char *function, const struct shard_keys *k
     for (int i = 0; i < SHARD_KEYS; i++)
         args_add(a, keys->text[i], keys->len[i]);
 }
+
+void redis_identity_ask(struct args *a)
+{
+    args_reset(a);
+    args_z(a, "INFO");
+    args_z(a, "server");
+    args_z(a, "replication");
+    args_z(a, "memory");
+}

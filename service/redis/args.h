@@ -28,3 +28,5 @@ void args_z(struct args *a, const char *z);
 void args_int(struct args *a, int64_t v);
 /* FCALL function 4 left held log seen */
 void args_fcall(struct args *a, const char *function, const struct shard_keys *keys);
+/* The question that redis_identity_parse reads the answer of. */
+void redis_identity_ask(struct args *a);

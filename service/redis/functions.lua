@@ -20,11 +20,11 @@
 local RECORD = 37
 
 -- Epoch of the shard if all of its keys agree and it is loaded, else nil.
-local function open_epoch(left, held, log)
+local function open_epoch(left, held, log, seen)
     local ctl = redis.call('HMGET', left, '#epoch', '#ready', '#bits')
     if not ctl[1] or ctl[2] ~= '1' or not ctl[3] then return nil end
     if redis.call('HGET', held, '#epoch') ~= ctl[1] then return nil end
-    if redis.call('EXISTS', log) == 0 then return nil end
+    if redis.call('EXISTS', log, seen) < 2 then return nil end
     return tonumber(ctl[1]), tonumber(ctl[3])
 end
 
@@ -32,24 +32,28 @@ local function wrong_epoch(left)
     return {'EPOCH', redis.call('HGET', left, '#epoch') or '0'}
 end
 
--- Units and key of a shopper's records: sum of qty, and whether one has this key.
-local function weigh(records, key)
+-- Units and key of a shopper's records: sum of qty, and the letter of a record that has this key: M for the
+-- order with this id itself, D for another; nil when none has it.
+local function weigh(records, key, id)
     local units = 0
     for at = 1, #records, RECORD do
-        if string.sub(records, at + 16, at + 31) == key then return 0, true end
+        if string.sub(records, at + 16, at + 31) == key then
+            return 0, string.sub(records, at, at + 15) == id and 'M' or 'D'
+        end
         units = units + (struct.unpack('>I4', records, at + 33))
     end
-    return units, false
+    return units
 end
 
 -- args: epoch, owner, n, n log ids to delete, rows...
 -- Answers {'OK', log id or '', codes, sku, left, sku, left...}; codes has a letter per row:
---   W won (w: and may have used the key)   D the key holds an order already   L limit   S sold out   C no such item here
+--   W won (w: and may have used the key)   D the key holds an order already   M this very order is held already
+--   L limit   S sold out   C no such item here
 -- L and S are lower case when the shopper may have held something before: his key is then to be looked
 -- up in MariaDB before he is refused (rule R15).
 local function reserve(keys, args)
     local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
-    local epoch, bits = open_epoch(left, held, log)
+    local epoch, bits = open_epoch(left, held, log, seen)
     if not epoch or epoch ~= tonumber(args[1]) then return wrong_epoch(left) end
     local acks = tonumber(args[3])
     if acks > 0 then redis.call('XDEL', log, unpack(args, 4, 3 + acks)) end
@@ -87,9 +91,9 @@ local function reserve(keys, args)
             codes[i] = units[sku] >= qty and 'W' or 'S'
         else
             local key = string.sub(row, 19, 34)
-            local mine, again = weigh(records[field], key)
+            local mine, again = weigh(records[field], key, string.sub(row, 3, 18))
             if again then
-                codes[i] = 'D'
+                codes[i] = again
             elseif mine + qty > limit then
                 codes[i] = redis.call('GETBIT', seen, bit) == 1 and 'l' or 'L'
             elseif units[sku] < qty then
@@ -146,7 +150,7 @@ end
 -- the change it is told of (rule R4). Answers {'OK', sku, left...}.
 local function release(keys, args)
     local left, held, log = keys[1], keys[2], keys[3]
-    local epoch = open_epoch(left, held, log)
+    local epoch = open_epoch(left, held, log, keys[4])
     if not epoch or epoch < tonumber(args[1]) then return wrong_epoch(left) end
     local acks = tonumber(args[2])
     local touched = {}
@@ -182,7 +186,7 @@ end
 -- Answers {'OK', sku, left...}.
 local function add(keys, args)
     local left, held, log = keys[1], keys[2], keys[3]
-    local epoch = open_epoch(left, held, log)
+    local epoch = open_epoch(left, held, log, keys[4])
     if not epoch or epoch < tonumber(args[1]) then return wrong_epoch(left) end
     local answer = {'OK'}
     for i = 2, #args, 2 do
@@ -216,6 +220,7 @@ local function load(keys, args)
         redis.call('DEL', left, held, log, seen)
         redis.call('HSET', left, '#epoch', args[1], '#bits', args[3], '#wins', 0)
         redis.call('HSET', held, '#epoch', args[1])
+        redis.call('SETBIT', seen, tonumber(args[3]) - 1, 0) -- there from now on, though empty
         return {'OK'}
     end
     if now ~= epoch then return {'EPOCH', ctl[1] or '0'} end
@@ -239,7 +244,7 @@ end
 
 -- Answers {epoch or '0' when closed, length of the log, control and unit fields of `left`...}.
 local function peek(keys, args)
-    local epoch = open_epoch(keys[1], keys[2], keys[3])
+    local epoch = open_epoch(keys[1], keys[2], keys[3], keys[4])
     local answer = redis.call('HGETALL', keys[1])
     table.insert(answer, 1, redis.call('XLEN', keys[3]))
     table.insert(answer, 1, epoch and tostring(epoch) or '0')

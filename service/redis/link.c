@@ -9,7 +9,13 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-enum { LINK_MAGIC = 0x11e4c0de, TICK_MS = 20, BACKOFF_MIN_MS = 50, BACKOFF_MAX_MS = 1000 };
+enum {
+    LINK_MAGIC = 0x11e4c0de,
+    TICK_MS = 20,
+    BACKOFF_MIN_MS = 50,
+    BACKOFF_MAX_MS = 1000,
+    GREET_AGAIN_MS = 100
+};
 
 enum link_state { LINK_DOWN, LINK_GREETING, LINK_READY };
 
@@ -32,7 +38,7 @@ struct redis_link {
     redisAsyncContext *ac; /* NULL while DOWN */
     struct event *tick;
     struct pending *first, **last; /* sent and unanswered, oldest first */
-    int64_t since_us;              /* start of connecting, or moment from which to reconnect */
+    int64_t since_us;              /* start of greeting, or moment from which to reconnect */
     int64_t backoff_ms;
 };
 
@@ -55,6 +61,8 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *arg)
     l->first = p->next;
     if (!l->first)
         l->last = &l->first;
+    if (reply && redis_reply_moved(reply))
+        redis_link_greet(l);
     p->fn(p->arg, reply ? ST_OK : ST_UNKNOWN, reply);
     free(p);
 }
@@ -134,8 +142,7 @@ static void greet(struct redis_link *l)
         if (send_command(l, args, on_auth, l) != ST_OK)
             goto cleanup; /* the tick tries again */
     }
-    args_reset(args);
-    args_z(args, "INFO");
+    redis_identity_ask(args);
     if (send_command(l, args, on_info, l) != ST_OK)
         LOG(l->log, LOG_WARN, "redis_greeting_failed", LF_Z("error", "not sent"));
 cleanup:
@@ -260,6 +267,16 @@ static void write_now(redisAsyncContext *ac)
         ac->ev.delWrite(ac->ev.data);
         ac->ev.addRead(ac->ev.data);
     }
+}
+
+void redis_link_greet(struct redis_link *link)
+{
+    int64_t now = clock_mono_us();
+    if (link->state != LINK_READY || now - link->since_us < GREET_AGAIN_MS * 1000)
+        return;
+    link->state = LINK_GREETING;
+    link->since_us = now;
+    greet(link);
 }
 
 enum status redis_link_call(struct redis_link *link, const struct args *args, redis_reply_fn fn,

@@ -82,17 +82,35 @@ void shard_keys_make(struct str sale, unsigned shard, struct shard_keys *keys)
                                         (int)sale.n, sale.p, shard, names[i]);
 }
 
+static bool error_begins(const struct redisReply *reply, const char *word)
+{
+    size_t n = strlen(word);
+    return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, word, n) == 0 &&
+           (reply->str[n] == ' ' || !reply->str[n]);
+}
+
 enum status redis_reply_status(const struct redisReply *reply)
 {
-    static const char *const passing[] = {"READONLY", "LOADING",     "MISCONF",   "OOM",
-                                          "BUSY",     "NOREPLICAS",  "MOVED",     "ASK",
-                                          "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN"};
+    static const struct {
+        const char *word;
+        enum status st;
+    } meanings[] = {
+        {"READONLY", ST_UNAVAILABLE},   {"LOADING", ST_UNAVAILABLE},
+        {"MISCONF", ST_UNAVAILABLE},    {"OOM", ST_UNAVAILABLE},
+        {"BUSY", ST_UNAVAILABLE},       {"NOREPLICAS", ST_UNAVAILABLE},
+        {"MOVED", ST_UNAVAILABLE},      {"ASK", ST_UNAVAILABLE},
+        {"TRYAGAIN", ST_UNAVAILABLE},   {"CLUSTERDOWN", ST_UNAVAILABLE},
+        {"MASTERDOWN", ST_UNAVAILABLE}, {"ERR Function not found", ST_FENCED},
+    };
     if (reply->type != REDIS_REPLY_ERROR)
         return ST_OK;
-    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
-        size_t n = strlen(passing[i]);
-        if (strncmp(reply->str, passing[i], n) == 0 && (reply->str[n] == ' ' || !reply->str[n]))
-            return ST_UNAVAILABLE;
-    }
+    for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
+        if (error_begins(reply, meanings[i].word))
+            return meanings[i].st;
     return ST_INTERNAL;
+}
+
+bool redis_reply_moved(const struct redisReply *reply)
+{
+    return error_begins(reply, "READONLY") || error_begins(reply, "MOVED");
 }

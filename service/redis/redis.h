@@ -49,5 +49,8 @@ struct shard_keys {
 void shard_keys_make(struct str sale, unsigned shard, struct shard_keys *keys);
 
 /* What an error reply means: READONLY, LOADING, MISCONF, OOM, NOREPLICAS, BUSY... -> ST_UNAVAILABLE
- * (nothing was done); anything else -> ST_INTERNAL. Non-errors -> ST_OK. */
+ * (nothing was done); our functions are not there -> ST_FENCED (likewise); anything else ->
+ * ST_INTERNAL. Non-errors -> ST_OK. */
 enum status redis_reply_status(const struct redisReply *reply);
+/* READONLY or MOVED: whoever answers may not be who it was (rule R1). */
+bool redis_reply_moved(const struct redisReply *reply);

@@ -40,6 +40,8 @@ static enum status command(struct redis_session *s, const struct args *args,
     enum status st = redis_reply_status(r);
     if (st != ST_OK) {
         LOG(s->log, LOG_WARN, "redis_call_refused", LF_Z("error", r->str));
+        if (redis_reply_moved(r))
+            session_close(s); /* whoever answers next is asked who it is */
         freeReplyObject(r);
         return st;
     }
@@ -58,8 +60,7 @@ static enum status greet(struct redis_session *s)
             return ST_UNAVAILABLE;
         freeReplyObject(r);
     }
-    args_reset(&s->args);
-    args_z(&s->args, "INFO");
+    redis_identity_ask(&s->args);
     if (command(s, &s->args, &r) != ST_OK)
         return ST_UNAVAILABLE;
     enum status st = ST_UNAVAILABLE;
@@ -119,9 +120,20 @@ void redis_session_destroy(struct redis_session **s)
     *s = NULL;
 }
 
-enum status redis_session_identity(struct redis_session *s, struct redis_identity *id)
+/* A Redis that was made a replica and promoted again keeps its connections. */
+static enum status greet_again(struct redis_session *s)
 {
     enum status st = session_connect(s);
+    if (st == ST_OK && greet(s) != ST_OK) {
+        session_close(s);
+        st = ST_UNAVAILABLE;
+    }
+    return st;
+}
+
+enum status redis_session_identity(struct redis_session *s, struct redis_identity *id)
+{
+    enum status st = greet_again(s);
     if (st == ST_OK)
         *id = s->identity;
     return st;
@@ -138,6 +150,8 @@ enum status redis_session_call_on(struct redis_session *s, const struct redis_id
                                   const struct args *args, struct redisReply **reply)
 {
     enum status st = session_connect(s);
+    if (st == ST_OK && !redis_identity_equal(&s->identity, expected))
+        st = greet_again(s);
     if (st == ST_OK && !redis_identity_equal(&s->identity, expected))
         st = ST_FENCED;
     return st == ST_OK ? command(s, args, reply) : st;

@@ -17,12 +17,13 @@ enum status redis_session_create(const struct redis_conf *conf, struct log *log,
                                  struct redis_session **out);
 void redis_session_destroy(struct redis_session **s);
 
-/* Connects if need be and says who answered. ST_OK or ST_UNAVAILABLE. */
+/* Asks who is at the other end now, connecting if need be. ST_OK or ST_UNAVAILABLE. */
 STATUS_MUSTCHECK
 enum status redis_session_identity(struct redis_session *s, struct redis_identity *id);
 /* Runs one command. ST_OK: *reply is the caller's, to be freed with freeReplyObject, and is no
  * error. ST_UNAVAILABLE: not done (not connected, or Redis said so). ST_UNKNOWN: sent, not
- * answered. ST_INTERNAL: Redis refused it (logged). */
+ * answered. ST_FENCED: it has not our functions, or not these; nothing was done. ST_INTERNAL: Redis
+ * refused it (logged). */
 STATUS_MUSTCHECK
 enum status redis_session_call(struct redis_session *s, const struct args *args,
                                struct redisReply **reply);

@@ -19,6 +19,7 @@ struct group {
     struct commit_row *flat;    /* those to write, side by side for the bulk statement */
     struct commit_row **origin; /* rows[] behind each flat row */
     unsigned n;
+    unsigned lost;   /* flat rows behind those n, of queued orders that lost their place */
     unsigned cursor; /* next flat row that RETURNING can name */
 };
 
@@ -65,6 +66,24 @@ static bool on_existing(void *arg, const struct sql_val *cols, unsigned n)
     return true;
 }
 
+/* A queued order without a place stays as a cancelled one that holds nothing, under its own id as key
+ * (rule R22). If the order was written after all, this changes nothing. */
+static enum status write_cancelled(struct group *g, const struct commit_row *r)
+{
+    const struct sql_val own[] = {SQL_BYTES(r->id.b, UID_LEN),
+                                  SQL_INT(r->storefront),
+                                  SQL_STR(r->shopper),
+                                  SQL_BYTES(r->id.b, UID_LEN),
+                                  SQL_INT(r->item),
+                                  SQL_INT(r->shard),
+                                  SQL_INT(r->qty),
+                                  SQL_INT(r->amount)};
+    return sql_run(g->sql,
+                   "INSERT IGNORE INTO orders (id, storefront, shopper, idem, item, shard, qty, "
+                   "amount, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 3)",
+                   own, 8, NULL, NULL, NULL);
+}
+
 /* A row that was not inserted: whose is the key? Read with a lock, never from a snapshot (R13). */
 static enum status judge_existing(struct group *g, struct commit_row *r)
 {
@@ -79,20 +98,7 @@ static enum status judge_existing(struct group *g, struct commit_row *r)
         return st;
     if (!e.found)
         return r->outcome = ST_INTERNAL;
-    if (r->outcome != ST_DUPLICATE || !r->queued)
-        return ST_OK;
-    const struct sql_val own[] = {SQL_BYTES(r->id.b, UID_LEN),
-                                  SQL_INT(r->storefront),
-                                  SQL_STR(r->shopper),
-                                  SQL_BYTES(r->id.b, UID_LEN),
-                                  SQL_INT(r->item),
-                                  SQL_INT(r->shard),
-                                  SQL_INT(r->qty),
-                                  SQL_INT(r->amount)};
-    return sql_run(g->sql,
-                   "INSERT IGNORE INTO orders (id, storefront, shopper, idem, item, shard, qty, "
-                   "amount, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 3)",
-                   own, 8, NULL, NULL, NULL);
+    return r->outcome == ST_DUPLICATE && r->queued ? write_cancelled(g, r) : ST_OK;
 }
 
 static enum status insert_carefully(struct group *g)
@@ -221,20 +227,49 @@ static enum status pull_back_sweep(struct group *g)
                    NULL);
 }
 
+static enum status write_orders(struct group *g, bool careful)
+{
+    enum status st = pull_back_sweep(g);
+    if (st == ST_OK)
+        st = careful ? insert_carefully(g) : insert_plainly(g);
+    return st == ST_OK ? count_units(g) : st;
+}
+
+static enum status write_lost(struct group *g)
+{
+    enum status st = ST_OK;
+    for (unsigned i = g->n; i < g->n + g->lost && st == ST_OK; i++)
+        st = g->flat[i].outcome = write_cancelled(g, &g->flat[i]);
+    return st;
+}
+
 static enum status run_transaction(struct group *g, bool careful)
 {
     enum status st = sql_begin(g->sql);
     if (st != ST_OK)
         return st;
-    st = pull_back_sweep(g);
+    if (g->n > 0)
+        st = write_orders(g, careful);
     if (st == ST_OK)
-        st = careful ? insert_carefully(g) : insert_plainly(g);
-    if (st == ST_OK)
-        st = count_units(g);
+        st = write_lost(g);
     if (st == ST_OK)
         return sql_commit(g->sql);
     sql_rollback(g->sql);
     return st;
+}
+
+/* Copies those still to be written behind the group's flat rows; returns how many. */
+static unsigned gather(struct group *g, struct commit_row **rows, unsigned n, bool lost)
+{
+    unsigned at = g->n, first = at;
+    for (unsigned i = 0; i < n; i++) {
+        if (rows[i]->lost != lost || rows[i]->outcome == ST_FENCED ||
+            rows[i]->outcome == ST_INTERNAL)
+            continue;
+        g->flat[at] = *rows[i];
+        g->origin[at++] = rows[i];
+    }
+    return at - first;
 }
 
 enum status commit_rows(struct sql *sql, struct commit_row **rows, unsigned n, bool careful,
@@ -244,14 +279,10 @@ enum status commit_rows(struct sql *sql, struct commit_row **rows, unsigned n, b
     g.origin = malloc(sizeof(struct commit_row *) * (n ? n : 1));
     if (!g.origin)
         return ST_OVERLOADED;
-    for (unsigned i = 0; i < n; i++) {
-        if (rows[i]->outcome == ST_FENCED || rows[i]->outcome == ST_INTERNAL)
-            continue;
-        flat[g.n] = *rows[i];
-        g.origin[g.n++] = rows[i];
-    }
-    enum status st = g.n == 0 ? ST_OK : run_transaction(&g, careful);
-    for (unsigned i = 0; st == ST_OK && i < g.n; i++)
+    g.n = gather(&g, rows, n, false);
+    g.lost = gather(&g, rows, n, true);
+    enum status st = g.n + g.lost == 0 ? ST_OK : run_transaction(&g, careful);
+    for (unsigned i = 0; st == ST_OK && i < g.n + g.lost; i++)
         g.origin[i]->outcome = flat[i].outcome == ST_COUNT ? ST_OK : flat[i].outcome;
     free(g.origin);
     return st;

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 100, MISTAKES_MAX = 10, STALL_US = 1000000 };
+enum { RETRY_MS = 100, MISTAKES_MAX = 10, AWAY_US = 1000000, STUCK_US = 2000000 };
 
 struct committers {
     struct queue *queue;
@@ -17,8 +17,10 @@ struct committers {
     struct metrics *metrics;
     unsigned group_max, depth_max, threads;
     _Atomic unsigned depth;
-    _Atomic int64_t away_us; /* since when a group waits for MariaDB, monotonic; 0: none does */
-    _Atomic bool stopping;   /* give up on a MariaDB that does not answer */
+    /* Since when a group is being written, and since when one waits for a MariaDB that is away;
+     * monotonic, 0: none. With several threads the latest speaks for all. */
+    _Atomic int64_t busy_us, away_us;
+    _Atomic bool stopping; /* give up on a MariaDB that does not answer */
     pthread_t thread[];
 };
 
@@ -128,7 +130,10 @@ static bool group_write(struct worker *w)
 static void group_commit(struct worker *w)
 {
     int64_t started_us = clock_mono_us();
-    if (!group_write(w))
+    atomic_store_explicit(&w->c->busy_us, started_us, memory_order_relaxed);
+    bool written = group_write(w);
+    atomic_store_explicit(&w->c->busy_us, 0, memory_order_relaxed);
+    if (!written)
         return;
     metrics_time(w->metrics, MT_COMMIT, clock_mono_us() - started_us);
     metrics_size(w->metrics, MS_GROUP, w->n);
@@ -216,10 +221,15 @@ void committers_give_room(struct committers *c, unsigned n)
     atomic_fetch_sub(&c->depth, n);
 }
 
+static bool longer_than(const _Atomic int64_t *since_us, int64_t limit_us)
+{
+    int64_t since = atomic_load_explicit(since_us, memory_order_relaxed);
+    return since != 0 && clock_mono_us() - since > limit_us;
+}
+
 bool committers_stalled(const struct committers *c)
 {
-    int64_t since = atomic_load_explicit(&c->away_us, memory_order_relaxed);
-    return since != 0 && clock_mono_us() - since > STALL_US;
+    return longer_than(&c->away_us, AWAY_US) || longer_than(&c->busy_us, STUCK_US);
 }
 
 unsigned committers_depth(const struct committers *c)

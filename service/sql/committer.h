@@ -30,6 +30,7 @@ struct commit_row {
     uint32_t storefront, item, shard, qty;
     int64_t amount, epoch;
     bool queued; /* told 202: a duplicate is written as cancelled instead of vanishing (R22) */
+    bool lost;   /* told 202 and lost its place since: only that is written (R22) */
     /* Set by the committer: ST_OK durable; ST_DUPLICATE the key belongs to another order;
      * ST_INVALID_STATE this order was written before and has ended; ST_FENCED the epoch has moved
      * on, nothing written; ST_INTERNAL refused by MariaDB; ST_UNAVAILABLE not written before the
@@ -57,8 +58,8 @@ void committers_destroy(struct committers **c);
 /* Queue room is taken before reserving (rule R9): false when n more orders would pass depth_max. */
 bool committers_take_room(struct committers *c, unsigned n);
 void committers_give_room(struct committers *c, unsigned n);
-/* Whether a group has waited for a MariaDB that is away for over a second: what is told to wait now would
- * wait for nobody knows how long. */
+/* Whether a group has waited for a MariaDB that is away for over a second, or been at it for over two:
+ * what is told to wait now would wait for nobody knows how long. */
 bool committers_stalled(const struct committers *c);
 /* Orders that hold room now. */
 unsigned committers_depth(const struct committers *c);

@@ -234,7 +234,8 @@ static void test_reply_status(void **state)
         {REDIS_REPLY_ERROR, "TRYAGAIN Multiple keys request", ST_UNAVAILABLE},
         {REDIS_REPLY_ERROR, "CLUSTERDOWN Hash slot not served", ST_UNAVAILABLE},
         {REDIS_REPLY_ERROR, "MASTERDOWN Link with MASTER is down", ST_UNAVAILABLE},
-        {REDIS_REPLY_ERROR, "ERR Function not found", ST_INTERNAL},
+        {REDIS_REPLY_ERROR, "ERR Function not found", ST_FENCED},
+        {REDIS_REPLY_ERROR, "ERR Functions are fine", ST_INTERNAL},
         {REDIS_REPLY_ERROR, "WRONGTYPE Operation against a key", ST_INTERNAL},
         {REDIS_REPLY_ERROR, "NOAUTH Authentication required.", ST_INTERNAL},
         {REDIS_REPLY_ERROR, "ERR not READONLY", ST_INTERNAL},
@@ -252,6 +253,9 @@ static void test_reply_status(void **state)
             .type = cases[i].type, .str = cases[i].text ? text : NULL, .len = strlen(text)};
         if (redis_reply_status(&r) != cases[i].st)
             fail_msg("%s: status %d", text, redis_reply_status(&r));
+        bool moved = strncmp(text, "READONLY ", 9) == 0 || strncmp(text, "MOVED ", 6) == 0;
+        if (redis_reply_moved(&r) != moved)
+            fail_msg("%s: moved %d", text, !moved);
     }
 }
 

@@ -1,0 +1,198 @@
+/* What MariaDB said of a batch: winners are answered once they are durable. */
+#include "base/clock.h"
+#include "flow/gate.h"
+#include "flow/recover.h"
+#include "flow/reserve_priv.h"
+#include "flow/sweep.h"
+
+#include <hiredis/hiredis.h>
+#include <stdlib.h>
+
+/* Whoever waits for a 201 is told to come again once its shard has been closed for so long. */
+enum { FENCED_US = 2 * 1000 * 1000 };
+
+static void row_to_commit(struct commit_row *c, const struct purchase *p, unsigned shard,
+                          int64_t epoch)
+{
+    *c = (struct commit_row){.id = p->row.id,
+                             .shopper = p->row.shopper,
+                             .storefront = p->row.storefront,
+                             .item = p->row.item,
+                             .shard = shard,
+                             .qty = p->row.qty,
+                             .amount = p->row.amount,
+                             .epoch = epoch,
+                             .queued = p->async};
+    memcpy(c->key, p->row.key, sizeof(c->key));
+}
+
+static void on_committed(struct task *task);
+
+static void submit(struct batch *b)
+{
+    struct reserve *r = b->lane->r;
+    b->commit = (struct commit_batch){
+        .reply_to = r->replies, .reply = on_committed, .rows = b->rows, .n = b->n};
+    committers_submit(r->engine->committers, &b->commit);
+}
+
+void commit_winners(struct batch *b, unsigned n)
+{
+    struct reserve *r = b->lane->r;
+    b->n = n;
+    for (unsigned i = 0; i < n; i++) {
+        struct purchase *p = b->p[i];
+        live_filter_set(b->lane->live, p->row.hash);
+        row_to_commit(&b->rows[i], p, b->lane->live->shard, b->epoch);
+        if (p->async && !p->told) {
+            p->told = true;
+            p->done(p, BUY_QUEUED, ST_OK);
+        }
+    }
+    metrics_add(r->metrics, M_RESERVE_WON, n);
+    submit(b);
+}
+
+void commit_lost(struct lane *lane, struct purchase *lost)
+{
+    unsigned n = 0;
+    for (const struct purchase *p = lost; p; p = p->next)
+        n++;
+    struct batch *b = calloc(1, sizeof(*b) + n * sizeof(struct purchase *));
+    struct commit_row *rows = calloc(n, sizeof(*rows));
+    struct purchase *next;
+    if (!b || !rows) {
+        free(b);
+        free(rows);
+        b = NULL;
+    }
+    for (struct purchase *p = lost; p; p = next) {
+        next = p->next;
+        if (!b) {
+            lane_fence(lane, p); /* without memory: it is tried again */
+            continue;
+        }
+        row_to_commit(&rows[b->n], p, lane->live->shard, 0);
+        rows[b->n].lost = true;
+        b->p[b->n++] = p;
+    }
+    if (!b)
+        return;
+    b->lane = lane;
+    b->rows = rows;
+    submit(b);
+}
+
+/* --- the log entry's end ----------------------------------------------------------------------- */
+
+static void on_released(void *arg, enum status st, const struct redisReply *reply)
+{
+    struct lane *lane = arg;
+    if (st != ST_OK || redis_reply_status(reply) != ST_OK || gate_answer(reply) != ST_OK)
+        sweep_doubt(lane->live); /* the entry is still there, and says what to give back */
+}
+
+/* Gives back what the batch reserved and did not get, and deletes its log entry, in one call (R10).
+ */
+static void release_losers(struct batch *b, const struct purchase *const *losers, unsigned n)
+{
+    struct reserve *r = b->lane->r;
+    static const char generation = 0;
+    args_reset(&r->args);
+    args_fcall(&r->args, "snapup_release", &b->keys);
+    args_int(&r->args, b->epoch);
+    bool entry = b->log_id[0] != '\0';
+    args_z(&r->args, entry ? "1" : "0");
+    if (entry)
+        args_z(&r->args, b->log_id);
+    for (unsigned i = 0; i < n; i++) {
+        args_str(&r->args, row_field(losers[i]->bytes, losers[i]->n));
+        args_add(&r->args, losers[i]->row.id.b, UID_LEN);
+        args_add(&r->args, &generation, 1);
+    }
+    if (redis_link_call(r->link, &r->args, on_released, b->lane) != ST_OK)
+        sweep_doubt(b->lane->live);
+}
+
+/* Ids of an older epoch named entries of a log that is gone. */
+static void lane_ack(struct lane *lane, const struct batch *b)
+{
+    if (lane->ack_epoch != b->epoch)
+        lane->acks = lane->acking = 0;
+    lane->ack_epoch = b->epoch;
+    memcpy(lane->ack[lane->acks++], b->log_id, LOG_ID_MAX);
+}
+
+static void end_log_entry(struct batch *b)
+{
+    struct lane *lane = b->lane;
+    const struct purchase *losers[RESERVE_BATCH_MAX];
+    unsigned lost = 0, undecided = 0, fenced = 0;
+    for (unsigned i = 0; i < b->n; i++) {
+        enum status outcome = b->rows[i].outcome;
+        if (outcome == ST_DUPLICATE || outcome == ST_INVALID_STATE)
+            losers[lost++] = b->p[i];
+        else if (outcome == ST_FENCED)
+            fenced++;
+        else if (outcome != ST_OK)
+            undecided++;
+    }
+    if (undecided + fenced > 0)
+        recover_request(lane->r->engine, lane->live, b->epoch);
+    else if (lost > 0 || lane->acks == ACKS_MAX)
+        release_losers(b, losers, lost);
+    else if (b->log_id[0] != '\0')
+        lane_ack(lane, b);
+}
+
+/* --- what each is told ------------------------------------------------------------------------- */
+
+static void finish_committed(struct lane *lane, struct purchase *p, enum status outcome)
+{
+    struct reserve *r = lane->r;
+    if (outcome == ST_FENCED) {
+        lane_fence(lane, p);
+        return;
+    }
+    if (p->told) {
+        committers_give_room(r->engine->committers, 1);
+        r->busy--;
+        purchase_free(r, p);
+        return;
+    }
+    switch (outcome) {
+    case ST_OK: purchase_finish(r, p, BUY_DURABLE, ST_OK); break;
+    case ST_DUPLICATE:
+    case ST_INVALID_STATE: purchase_finish(r, p, BUY_LOOKUP, ST_IDEMPOTENCY_IN_PROGRESS); break;
+    default: purchase_finish(r, p, BUY_REFUSED, outcome); break;
+    }
+}
+
+static void on_committed(struct task *task)
+{
+    struct batch *b = CONTAINER_OF(task, struct batch, commit.task);
+    end_log_entry(b);
+    for (unsigned i = 0; i < b->n; i++)
+        finish_committed(b->lane, b->p[i], b->rows[i].outcome);
+    batch_free(b);
+}
+
+void lane_retry_fenced(struct lane *lane)
+{
+    struct purchase *p = lane->fenced, *next;
+    if (!p)
+        return;
+    const struct sale_shard *shard = lane_open_shard(lane);
+    int64_t now = clock_mono_us();
+    lane->fenced = NULL;
+    lane->fenced_last = &lane->fenced;
+    for (; p; p = next) {
+        next = p->next;
+        if (shard)
+            lane_push(lane, p);
+        else if (p->told || now - p->fenced_us < FENCED_US)
+            lane_fence(lane, p);
+        else
+            purchase_finish(lane->r, p, BUY_REFUSED, ST_RECOVERING);
+    }
+}
