@@ -7,7 +7,13 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-enum { LEASE_MS = 10000, PAGE = 1000, RECORD_BYTES = 37, STATEMENT_MAX = 64 * 1024 };
+enum {
+    LEASE_MS = 10000,
+    PAGE = 1000,
+    RECORD_BYTES = 37,
+    STATEMENT_MAX = 64 * 1024,
+    SEEN_CHUNK = 64 * 1024 /* bytes of the filter in one call */
+};
 
 #define NOW_MS "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS INTEGER)"
 
@@ -21,6 +27,7 @@ struct rebuild {
     bool found, ready;
     /* One page of holds on its way to Redis. */
     unsigned holds;
+    bool sent;            /* the page before is with Redis, its answer not yet read */
     enum status st;       /* of pages sent while rows stream in */
     struct sql *renewing; /* the session's own connection is busy streaming */
     int64_t renewed_us;
@@ -28,9 +35,8 @@ struct rebuild {
         char field[130];
         size_t field_len;
         char record[RECORD_BYTES];
-        bool live;
-        char hash[12];
     } * hold;
+    char *filter; /* of shoppers seen, SETBIT order: bit 0 is the highest of byte 0 */
 };
 
 static bool on_shard(void *arg, const struct sql_val *c, unsigned n)
@@ -132,44 +138,60 @@ static void load_args(struct rebuild *r, const char *step)
     args_z(&r->s->args, step);
 }
 
+static enum status load_answer(redisReply *reply)
+{
+    enum status st = gate_answer(reply);
+    freeReplyObject(reply);
+    return st == ST_FENCED ? ST_BUSY : st;
+}
+
 static enum status load_call(struct rebuild *r)
 {
     redisReply *reply = NULL;
     enum status st = redis_session_call(r->s->redis, &r->s->args, &reply);
-    if (st != ST_OK)
-        return st;
-    st = gate_answer(reply);
-    freeReplyObject(reply);
-    return st == ST_FENCED ? ST_BUSY : st;
+    return st == ST_OK ? load_answer(reply) : st;
 }
 
 /* --- holds ------------------------------------------------------------------------------------- */
 
 static enum status send_holds(struct rebuild *r);
 
-static bool on_order(void *arg, const struct sql_val *c, unsigned n)
+static void note_seen(struct rebuild *r, uint32_t hash)
 {
-    struct rebuild *r = arg;
-    const struct sale *sale = r->sale;
-    const struct sale_item *item = NULL;
-    for (unsigned i = 0; i < sale->items; i++)
-        if (sale->item[i].no == (uint32_t)c[2].i)
-            item = &sale->item[i];
+    struct live_shard *live = r->sale->shard[r->shard].live;
+    uint32_t bit = hash % live->filter_bits;
+    live_filter_set(live, hash);
+    r->filter[bit / 8] = (char)(r->filter[bit / 8] | 0x80 >> bit % 8);
+}
+
+static void note_hold(struct rebuild *r, const struct sale_item *item, struct str shopper,
+                      const struct sql_val *c)
+{
     struct hold *h = &r->hold[r->holds++];
-    struct str sku = item ? item->sku : (struct str){0};
-    struct str shopper = {c[1].s.p, c[1].s.n > 64 ? 64 : c[1].s.n};
-    int len = snprintf(h->field, sizeof(h->field), "%.*s|%.*s", (int)sku.n, sku.p, (int)shopper.n,
-                       shopper.p);
-    h->field_len = (size_t)len;
-    h->live = c[6].i != 0;
+    memcpy(h->field, item->sku.p, item->sku.n);
+    h->field[item->sku.n] = '|';
+    memcpy(h->field + item->sku.n + 1, shopper.p, shopper.n);
+    h->field_len = item->sku.n + 1 + shopper.n;
     memcpy(h->record, c[0].s.p, UID_LEN);
     memcpy(h->record + 16, c[3].s.p, 16);
     h->record[32] = (char)c[5].i;
     for (int k = 0; k < 4; k++)
         h->record[33 + k] = (char)(c[4].i >> (24 - 8 * k));
-    uint32_t hash = shopper_hash(shopper);
-    live_filter_set(sale->shard[r->shard].live, hash);
-    snprintf(h->hash, sizeof(h->hash), "%u", hash);
+}
+
+/* id, shopper, item, idem, qty, gen, live */
+static bool on_order(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct rebuild *r = arg;
+    const struct sale *sale = r->sale;
+    struct str shopper = {c[1].s.p, c[1].s.n > ID_MAX ? ID_MAX : c[1].s.n};
+    note_seen(r, shopper_hash(shopper));
+    for (unsigned i = 0; c[6].i && i < sale->items; i++) {
+        if (sale->item[i].no == (uint32_t)c[2].i) {
+            note_hold(r, &sale->item[i], shopper, c);
+            break;
+        }
+    }
     if (r->holds == PAGE)
         r->st = send_holds(r);
     return r->st == ST_OK;
@@ -193,21 +215,34 @@ static void renew_lease(struct rebuild *r)
         LOG(e->log, LOG_INFO, "lease_not_renewed", LF_STR("sale", r->sale->id));
 }
 
-/* Each hold is three words; a page fits one call. */
+/* The answer of the page that was sent last. */
+static enum status await_holds(struct rebuild *r)
+{
+    redisReply *reply = NULL;
+    if (!r->sent)
+        return ST_OK;
+    r->sent = false;
+    enum status st = redis_session_await(r->s->redis, &reply);
+    return st == ST_OK ? load_answer(reply) : st;
+}
+
+/* Each hold is two words; a page fits one call. Redis loads a page while MariaDB sends the next. */
 static enum status send_holds(struct rebuild *r)
 {
-    if (r->holds == 0)
-        return ST_OK;
+    enum status st = await_holds(r);
+    if (r->holds == 0 || st != ST_OK)
+        return st;
     renew_lease(r);
     load_args(r, "holds");
     for (unsigned i = 0; i < r->holds; i++) {
         const struct hold *h = &r->hold[i];
         args_add(&r->s->args, h->field, h->field_len);
-        args_add(&r->s->args, h->record, h->live ? RECORD_BYTES : 0);
-        args_z(&r->s->args, h->hash);
+        args_add(&r->s->args, h->record, RECORD_BYTES);
     }
     r->holds = 0;
-    return load_call(r);
+    st = redis_session_send(r->s->redis, &r->s->args);
+    r->sent = st == ST_OK;
+    return st;
 }
 
 /* Streams the orders since the sale's start (rule R18) inside the caller's snapshot; full pages go
@@ -230,7 +265,29 @@ static enum status load_holds(struct rebuild *r)
     buf_fini(&text);
     if (st == ST_OK)
         st = r->st;
-    return st == ST_OK ? send_holds(r) : st;
+    if (st == ST_OK)
+        st = send_holds(r);
+    /* The connection carries nothing else until it is read. */
+    enum status last = await_holds(r);
+    return st == ST_OK ? last : st;
+}
+
+/* Who ever held something stays known, also with nothing left to hold (rule R15). */
+static enum status load_seen(struct rebuild *r)
+{
+    static const char nobody[SEEN_CHUNK];
+    size_t bytes = r->sale->shard[r->shard].live->filter_bits / 8;
+    enum status st = ST_OK;
+    for (size_t at = 0; at < bytes && st == ST_OK; at += SEEN_CHUNK) {
+        size_t n = bytes - at < SEEN_CHUNK ? bytes - at : SEEN_CHUNK;
+        if (memcmp(r->filter + at, nobody, n) == 0)
+            continue;
+        load_args(r, "seen");
+        args_int(&r->s->args, (int64_t)at);
+        args_add(&r->s->args, r->filter + at, n);
+        st = load_call(r);
+    }
+    return st;
 }
 
 /* --- stock ------------------------------------------------------------------------------------- */
@@ -276,6 +333,8 @@ static enum status load(struct rebuild *r)
     if (st == ST_OK)
         st = load_holds(r);
     if (st == ST_OK)
+        st = load_seen(r);
+    if (st == ST_OK)
         st = load_stock(r);
     sql_rollback(r->s->sql);
     return st;
@@ -307,12 +366,11 @@ enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned s
 {
     struct rebuild r = {
         .s = s, .sale = sale, .shard = shard, .redis = redis, .renewed_us = clock_mono_us()};
-    r.hold = malloc(PAGE * sizeof(*r.hold));
-    if (!r.hold)
-        return ST_UNAVAILABLE;
     struct live_shard *live = sale->shard[shard].live;
+    r.hold = malloc(PAGE * sizeof(*r.hold));
+    r.filter = calloc(live->filter_bits / 8, 1);
     atomic_store(&live->filter_current, false);
-    enum status st = bump(&r);
+    enum status st = r.hold && r.filter ? bump(&r) : ST_UNAVAILABLE;
     if (st == ST_OK) {
         load_args(&r, "close");
         st = load_call(&r);
@@ -330,5 +388,6 @@ enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned s
     atomic_store(&live->wins, -1);
     sql_destroy(&r.renewing);
     free(r.hold);
+    free(r.filter);
     return st;
 }

@@ -106,7 +106,7 @@ local function reserve(keys, args)
                     string.sub(row, 35, 38)
                 hold[field] = true
                 local m = #mark
-                mark[m + 1], mark[m + 2], mark[m + 3], mark[m + 4] = 'SET', 'u1', bit, 1
+                mark[m + 1], mark[m + 2], mark[m + 3], mark[m + 4] = 'SET', 'u1', string.format('%d', bit), '1'
             end
         end
         if codes[i] == 'W' or codes[i] == 'w' then
@@ -201,11 +201,28 @@ local function add(keys, args)
     return answer
 end
 
+-- Appends a page of records to what is held. Two calls for the whole page, as a call costs as much as its
+-- work.
+local function load_holds(held, args)
+    local fields, records = {}, {}
+    for i = 3, #args, 2 do
+        local field = args[i]
+        if not records[field] then fields[#fields + 1] = field end
+        records[field] = (records[field] or '') .. args[i + 1]
+    end
+    local set = {'HSET', held}
+    for i, before in ipairs(redis.call('HMGET', held, unpack(fields))) do
+        set[#set + 1] = fields[i]
+        set[#set + 1] = (before or '') .. records[fields[i]]
+    end
+    redis.call(unpack(set))
+end
+
 -- Writes a shard under a new epoch, in steps that all name it (rule R6).
---   args: epoch, 'close' | epoch, 'begin', bits | epoch, 'holds', field, record, hash, ... | epoch, 'end', sku, left, added, ...
+--   args: epoch, 'close' | epoch, 'begin', bits | epoch, 'holds', field, record, ...
+--       | epoch, 'seen', offset in bytes, bytes | epoch, 'end', sku, left, added, ...
 -- Answers {'OK'}; {'DONE'} when this epoch is loaded already; {'EPOCH', newer} when another came later.
--- A record may be empty: that only marks the shopper as seen. A step whose answer was lost is not sent
--- again; the load starts over from 'begin'.
+-- A step whose answer was lost is not sent again; the load starts over from 'begin'.
 local function load(keys, args)
     local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
     local ctl = redis.call('HMGET', left, '#epoch', '#ready', '#bits')
@@ -225,13 +242,11 @@ local function load(keys, args)
     end
     if now ~= epoch then return {'EPOCH', ctl[1] or '0'} end
     if step == 'holds' then
-        local bits = tonumber(ctl[3])
-        for i = 3, #args, 3 do
-            if args[i + 1] ~= '' and redis.call('HSETNX', held, args[i], args[i + 1]) == 0 then
-                redis.call('HSET', held, args[i], redis.call('HGET', held, args[i]) .. args[i + 1])
-            end
-            redis.call('SETBIT', seen, tonumber(args[i + 2]) % bits, 1)
-        end
+        load_holds(held, args)
+        return {'OK'}
+    end
+    if step == 'seen' then
+        redis.call('SETRANGE', seen, args[3], args[4])
         return {'OK'}
     end
     for i = 3, #args, 3 do

@@ -26,12 +26,9 @@ static void session_close(struct redis_session *s)
     s->c = NULL;
 }
 
-static enum status command(struct redis_session *s, const struct args *args,
-                           struct redisReply **reply)
+/* Hands out an answer that is no error; r NULL: none came. */
+static enum status answer(struct redis_session *s, redisReply *r, struct redisReply **reply)
 {
-    if (args->overflow)
-        return ST_INTERNAL;
-    redisReply *r = redisCommandArgv(s->c, args->n, (const char **)args->word, args->len);
     if (!r) {
         LOG(s->log, LOG_WARN, "redis_call_lost", LF_Z("error", s->c->errstr));
         session_close(s);
@@ -47,6 +44,15 @@ static enum status command(struct redis_session *s, const struct args *args,
     }
     *reply = r;
     return ST_OK;
+}
+
+static enum status command(struct redis_session *s, const struct args *args,
+                           struct redisReply **reply)
+{
+    if (args->overflow)
+        return ST_INTERNAL;
+    redisReply *r = redisCommandArgv(s->c, args->n, (const char **)args->word, args->len);
+    return answer(s, r, reply);
 }
 
 static enum status greet(struct redis_session *s)
@@ -144,6 +150,29 @@ enum status redis_session_call(struct redis_session *s, const struct args *args,
 {
     enum status st = session_connect(s);
     return st == ST_OK ? command(s, args, reply) : st;
+}
+
+enum status redis_session_send(struct redis_session *s, const struct args *args)
+{
+    enum status st = args->overflow ? ST_INTERNAL : session_connect(s);
+    if (st != ST_OK)
+        return st;
+    int done = 0;
+    int rc = redisAppendCommandArgv(s->c, args->n, (const char **)args->word, args->len);
+    while (rc == REDIS_OK && !done)
+        rc = redisBufferWrite(s->c, &done);
+    if (rc == REDIS_OK)
+        return ST_OK;
+    session_close(s);
+    return ST_UNKNOWN;
+}
+
+enum status redis_session_await(struct redis_session *s, struct redisReply **reply)
+{
+    void *r = NULL;
+    if (redisGetReply(s->c, &r) != REDIS_OK)
+        r = NULL;
+    return answer(s, r, reply);
 }
 
 enum status redis_session_call_on(struct redis_session *s, const struct redis_identity *expected,
