@@ -73,6 +73,24 @@ static enum status refresh_shard(struct session *s, const struct redis_identity 
     return ST_OK;
 }
 
+static enum status refresh_sale(struct session *s, const struct redis_identity *redis,
+                                const struct sale *sale, struct gate_count *count)
+{
+    enum status st = ST_OK;
+    struct gate_view view = {.units = calloc(sale->items, sizeof(*view.units))};
+    if (!view.units)
+        return ST_UNAVAILABLE;
+    for (unsigned k = 0; k < sale->shards && st == ST_OK; k++)
+        st = refresh_shard(s, redis, sale, k, &view, count);
+    free(view.units);
+    return st;
+}
+
+static bool sells(const struct sale *sale, int64_t now)
+{
+    return sale_phase(sale->state, sale->starts_ms, sale->ends_ms, now) == PHASE_OPEN;
+}
+
 enum status refresh_gates(struct session *s, struct gate_count *count)
 {
     const struct snapshot *snap;
@@ -82,16 +100,13 @@ enum status refresh_gates(struct session *s, struct gate_count *count)
         st = session_refresh(s, &snap);
     int64_t now = clock_wall_ms();
     *count = (struct gate_count){0};
-    for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
-        const struct sale *sale = snapshot_sale_at(snap, i);
-        if (!wanted(sale, now))
-            continue;
-        struct gate_view view = {.units = calloc(sale->items, sizeof(*view.units))};
-        if (!view.units)
-            return ST_UNAVAILABLE;
-        for (unsigned k = 0; k < sale->shards && st == ST_OK; k++)
-            st = refresh_shard(s, &id, sale, k, &view, count);
-        free(view.units);
+    /* After a restart of Redis all of them need a rebuild: those that sell come first. */
+    for (int others = 0; others < 2 && st == ST_OK; others++) {
+        for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
+            const struct sale *sale = snapshot_sale_at(snap, i);
+            if (wanted(sale, now) && sells(sale, now) == !others)
+                st = refresh_sale(s, &id, sale, count);
+        }
     }
     return st;
 }
