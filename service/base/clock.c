@@ -1,16 +1,30 @@
 #include "base/clock.h"
 
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <time.h>
 
 enum { MS_PER_DAY = 86400000, DAYS_TO_1970 = 719468 /* from 0000-03-01 */ };
 
 static const int64_t ms_max = INT64_C(253402300799999); /* 9999-12-31T23:59:59.999Z */
 
+static _Atomic int64_t correction_ms;
+
 int64_t clock_wall_ms(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000 +
+           atomic_load_explicit(&correction_ms, memory_order_relaxed);
+}
+
+int64_t clock_follow(int64_t shared_ms, int64_t wall_ms, int64_t within_ms)
+{
+    int64_t off = shared_ms - wall_ms;
+    if (llabs(off) <= CLOCK_SLACK_MS + within_ms)
+        return 0;
+    atomic_fetch_add_explicit(&correction_ms, off, memory_order_relaxed);
+    return off;
 }
 
 int64_t clock_mono_us(void)

@@ -2,6 +2,10 @@
  *
  * Wall time is milliseconds since 1970 UTC, for what the world sees; monotonic time is
  * microseconds, for durations and deadlines. Any thread.
+ *
+ * Orders are named and expire by wall time, so instances have to agree on it: each follows
+ * MariaDB's clock when its own is off (clock_follow). The correction is this process' one opinion
+ * of what time it is, like the machine's clock itself, and so the one state that no struct owns.
  */
 #pragma once
 
@@ -13,6 +17,11 @@ enum { CLOCK_TEXT_LEN = 24 }; /* "2026-11-11T00:00:00.000Z" */
 
 int64_t clock_wall_ms(void);
 int64_t clock_mono_us(void);
+/* Another clock, which instances share, showed shared_ms when this one showed wall_ms (of
+ * clock_wall_ms), exact to within_ms. Differences under CLOCK_SLACK_MS are left alone. Returns the
+ * step that the wall clock made, mostly 0. */
+enum { CLOCK_SLACK_MS = 500 };
+int64_t clock_follow(int64_t shared_ms, int64_t wall_ms, int64_t within_ms);
 
 /* Writes exactly CLOCK_TEXT_LEN bytes, no NUL. ms must lie in years 1970..9999 (clamped otherwise).
  */

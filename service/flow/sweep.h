@@ -12,7 +12,7 @@
 
 enum { SWEEP_MS = 1000, INSTANCE_LEASE_MS = 3000 };
 
-/* Renews this instance's lease. Before the first purchase, then at least every second. */
+/* Renews this instance's lease, and sets the wall clock by MariaDB's. Before the first purchase, then at least every second. */
 STATUS_MUSTCHECK
 enum status sweep_renew(struct session *s);
 /* Looks at the logs of sales that are on. One at a time in the process. */

@@ -223,6 +223,28 @@ static void test_r9_ledger_without_room(void **state)
     flow_expect(&flow, no, 0, 6, 5);
 }
 
+/* R18: order ids and deadlines are MariaDB's time, whatever this machine's clock says. */
+static void test_r18_the_clock_is_mariadbs(void **state)
+{
+    static const int64_t offs[] = {3600000, -3600000, 86400000, 2000, -2000};
+    for (size_t i = 0; i < sizeof(offs) / sizeof(offs[0]); i++) {
+        char text[80];
+        int64_t from_us = clock_mono_us(), before = clock_wall_ms(), shared = before + offs[i];
+        /* As if MariaDB's clock, or ours, had been set. */
+        snprintf(text, sizeof(text), "SET SESSION timestamp = %lld.%03lld",
+                 (long long)shared / 1000, (long long)shared % 1000);
+        fixture_exec(flow.s->sql, text);
+        assert_int_equal(sweep_renew(flow.s), ST_OK);
+        int64_t off = clock_wall_ms() - shared, elapsed = (clock_mono_us() - from_us) / 1000 + 2;
+        assert_true(llabs(off) <= elapsed);
+        fixture_exec(flow.s->sql, "SET SESSION timestamp = DEFAULT");
+        assert_int_equal(sweep_renew(flow.s), ST_OK);
+        off = clock_wall_ms() - before;
+        elapsed = (clock_mono_us() - from_us) / 1000 + 2;
+        assert_true(llabs(off) <= elapsed + CLOCK_SLACK_MS);
+    }
+}
+
 static void test_lease(void **state)
 {
     const char *me = hex_id(&flow.engine.instance);
@@ -248,6 +270,7 @@ int main(void)
         cmocka_unit_test(test_r5_stock_taken_back),
         cmocka_unit_test(test_owner_goes_on_afterwards),
         cmocka_unit_test(test_r9_ledger_without_room),
+        cmocka_unit_test(test_r18_the_clock_is_mariadbs),
         cmocka_unit_test(test_lease),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);
