@@ -332,6 +332,25 @@ enum status reserve_create(const struct engine *engine, struct event_base *base,
     return ST_OK;
 }
 
+static void list_free(struct purchase *p)
+{
+    struct purchase *next;
+    for (; p; p = next) {
+        next = p->next;
+        free(p);
+    }
+}
+
+static void lane_free(struct lane *lane)
+{
+    if (!lane)
+        return;
+    list_free(lane->first);
+    list_free(lane->parked);
+    list_free(lane->fenced);
+    free(lane);
+}
+
 void reserve_destroy(struct reserve **reserve)
 {
     struct reserve *r = *reserve;
@@ -341,13 +360,9 @@ void reserve_destroy(struct reserve **reserve)
     if (r->ack_tick)
         event_free(r->ack_tick);
     for (unsigned i = 0; i < r->lanes; i++)
-        free(r->lane[i]);
+        lane_free(r->lane[i]);
     free(r->lane);
-    while (r->free) {
-        struct purchase *p = r->free;
-        r->free = p->next;
-        free(p);
-    }
+    list_free(r->free);
     free(r);
     *reserve = NULL;
 }
