@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum {
-    LEASE_MS = 10000,
+    LEASE_MS = 2000, /* a rebuilder that died keeps the others waiting so long */
     PAGE = 1000,
     RECORD_BYTES = 37,
     STATEMENT_MAX = 64 * 1024,

@@ -39,6 +39,8 @@ struct redis_link {
     struct event *tick;
     struct pending *first, **last; /* sent and unanswered, oldest first */
     int64_t since_us;              /* start of greeting, or moment from which to reconnect */
+    int64_t greet_us;              /* monotonic: when to ask again who it is; 0: not planned */
+    bool useless;                  /* who answered is no master; said once */
     int64_t backoff_ms;
 };
 
@@ -100,12 +102,15 @@ static void on_info(void *arg, enum status st, const struct redisReply *reply)
         return; /* on_disconnect follows */
     if (reply->type != REDIS_REPLY_STRING ||
         redis_identity_parse((struct str){reply->str, reply->len}, &id) != ST_OK || !id.master) {
-        /* Not to be freed from inside its own callback: the tick will see that greeting took too
-         * long. */
-        LOG(l->log, LOG_WARN, "redis_not_usable",
-            LF_Z("reply", reply->type == REDIS_REPLY_ERROR ? reply->str : "no master"));
+        /* It may be promoted in a moment; the tick asks again. */
+        l->greet_us = clock_mono_us() + GREET_AGAIN_MS * 1000;
+        if (!l->useless)
+            LOG(l->log, LOG_WARN, "redis_not_usable",
+                LF_Z("reply", reply->type == REDIS_REPLY_ERROR ? reply->str : "no master"));
+        l->useless = true;
         return;
     }
+    l->useless = false;
     l->state = LINK_READY;
     l->backoff_ms = BACKOFF_MIN_MS;
     LOG(l->log, LOG_INFO, "redis_ready", LF_Z("run_id", id.run_id));
@@ -133,6 +138,10 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
 static void greet(struct redis_link *l)
 {
     struct args *args = malloc(sizeof(*args));
+    if (l->state != LINK_GREETING)
+        l->since_us = clock_mono_us();
+    l->state = LINK_GREETING;
+    l->greet_us = 0;
     if (!args)
         return;
     if (l->conf.password[0] != '\0') {
@@ -168,7 +177,6 @@ static void link_connect(struct redis_link *l)
     }
     ac->data = l;
     l->ac = ac;
-    l->state = LINK_GREETING;
     redisLibeventAttach(ac, l->base);
     redisAsyncSetConnectCallback(ac, on_connect);
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
@@ -202,6 +210,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     int64_t now = clock_mono_us(), limit_us = l->conf.timeout_ms * 1000;
     if (l->state == LINK_DOWN && !l->ac && now >= l->since_us)
         link_connect(l);
+    else if (l->state == LINK_GREETING && l->greet_us > 0 && now >= l->greet_us)
+        greet(l);
     else if (l->state == LINK_GREETING && now - l->since_us > limit_us)
         link_cut(l, "greeting timed out");
     else if (l->state == LINK_READY && l->first && now - l->first->sent_us > limit_us)
@@ -271,12 +281,8 @@ static void write_now(redisAsyncContext *ac)
 
 void redis_link_greet(struct redis_link *link)
 {
-    int64_t now = clock_mono_us();
-    if (link->state != LINK_READY || now - link->since_us < GREET_AGAIN_MS * 1000)
-        return;
-    link->state = LINK_GREETING;
-    link->since_us = now;
-    greet(link);
+    if (link->state == LINK_READY && clock_mono_us() - link->since_us >= GREET_AGAIN_MS * 1000)
+        greet(link);
 }
 
 enum status redis_link_call(struct redis_link *link, const struct args *args, redis_reply_fn fn,
