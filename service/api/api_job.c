@@ -2,6 +2,7 @@
 
 #include "api/problem.h"
 #include "api/sale_body.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 
@@ -66,6 +67,11 @@ static void on_done(struct task *task)
 static void on_work(struct job *job, struct session *s)
 {
     struct api_job *a = CONTAINER_OF(job, struct api_job, job);
+    if (clock_mono_us() - job->queued_us > API_JOB_PATIENCE_MS * 1000) {
+        a->st =
+            ST_OVERLOADED; /* its caller has given up or will ask again; others wait behind it */
+        return;
+    }
     a->work(a, s);
     /* A lost answer is the caller's to repeat; inside names do not leave the process. */
     if (a->st == ST_UNKNOWN || a->st == ST_CONFLICT || a->st == ST_BUSY)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from snapup import OPERATOR_KEY, mint, parse_time, unique
+from snapup import OPERATOR_KEY, in_parallel, mint, parse_time, unique
 
 FIGURES = {"allocated", "left", "live", "paid", "released", "ledger_left", "gate_left", "gate_held"}
 
@@ -113,6 +113,25 @@ def test_a_ledger_that_was_tampered_with_is_noticed(shop):
     finally:
         shop.sql(f"UPDATE shard_stock SET held = held - 1 WHERE {row}")
     shop.assert_audit_ok(sale)
+
+
+def test_who_waited_too_long_for_the_thread_is_told_so_P7(shop, instance):
+    """Audits that wait for quiet must not pile up: what waited for ten seconds behind one is not run."""
+    sale = shop.make_sale(limit=2)
+    shop.buy(sale, qty=2).expect(201)
+    of_sale = f"sale = (SELECT no FROM sales WHERE id = '{sale.id}')"
+    with instance() as other:
+        through = shop.at(other)
+        shop.sql(f"UPDATE items SET per_shopper = 1 WHERE {of_sale}")  # so that the audit waits in vain
+        try:
+            answers = in_parallel([lambda: through.client.get(
+                f"/v1/sales/{sale.id}/audit?wait=12", token="sk_demo")] * 2, threads=2)
+        finally:
+            shop.sql(f"UPDATE items SET per_shopper = 2 WHERE {of_sale}")
+        assert sorted(answer.status for answer in answers) == [200, 503]
+        refused = next(answer for answer in answers if answer.status == 503)
+        assert refused.expect(503, "overloaded").headers["Retry-After"]
+        through.assert_audit_ok(sale)
 
 
 # --- Who may ---------------------------------------------------------------------------------------
