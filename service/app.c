@@ -13,8 +13,6 @@
 
 enum {
     OPENAPI_MAX = 1024 * 1024,
-    CHORE_THREADS =
-        4, /* one per chore of the keeper: a slow one must not delay the lease's renewal */
     REBUILD_THREADS = 2,
     PATIENCE_MS = 120000,
     PAYER_THREADS = 4,
@@ -142,7 +140,7 @@ static enum status start_threads(struct app *app)
         struct jobs **pool;
         unsigned threads;
     } pools[] = {{&e->queries, (unsigned)c->query_threads},
-                 {&e->chores, CHORE_THREADS},
+                 {&e->chores, KEEPER_CHORES},
                  {&e->payers, PAYER_THREADS},
                  {&e->rebuilds, REBUILD_THREADS}};
     enum status st =

@@ -43,6 +43,13 @@
       "Batches finished for an owner that is gone or lost an answer. A steady rise: look for " \
       "instances that die.")                                                                   \
     X(REBUILDS, "rebuilds_total", "Shards loaded into Redis under a new epoch.")               \
+    X(AUDITS, "audits_total", "Full audits of a sale that the housekeeper ran.")               \
+    X(AUDIT_BROKEN, "audit_broken_total",                                                      \
+      "Promises found broken. Any is worth a look: log event audit_broken, then the sale's "   \
+      "audit.")                                                                                \
+    X(HEALS, "heals_total",                                                                    \
+      "Shards rebuilt because gate and ledger differed. Any is worth a look: log event "       \
+      "shard_healed.")                                                                         \
     X(REDIS_ERRORS, "redis_errors_total", "Redis calls that failed or were not answered.")     \
     X(SQL_ERRORS, "sql_errors_total", "MariaDB statements that failed.")
 
@@ -60,13 +67,17 @@
     X(GROUP, "commit_group_size", "Orders in one transaction.")
 
 /* X(id, name, help): values set or read now */
-#define METRICS_GAUGES(X)                                                            \
-    X(CONNS, "connections", "Open connections.")                                     \
-    X(STREAMS, "event_streams", "Open event streams.")                               \
-    X(COMMIT_DEPTH, "commit_depth", "Orders reserved and not yet durable.")          \
-    X(QUERY_DEPTH, "query_depth", "Jobs waiting for a query thread.")                \
-    X(OUTBOX_DEPTH, "outbox_depth", "Movements MariaDB has and Redis was not told.") \
-    X(LOG_DROPPED, "log_dropped", "Log lines dropped since the start.")              \
+#define METRICS_GAUGES(X)                                                               \
+    X(CONNS, "connections", "Open connections.")                                        \
+    X(STREAMS, "event_streams", "Open event streams.")                                  \
+    X(COMMIT_DEPTH, "commit_depth", "Orders reserved and not yet durable.")             \
+    X(QUERY_DEPTH, "query_depth", "Jobs waiting for a query thread.")                   \
+    X(OUTBOX_DEPTH, "outbox_depth", "Movements MariaDB has and Redis was not told.")    \
+    X(LOG_DROPPED, "log_dropped", "Log lines dropped since the start.")                 \
+    X(AUDIT_OK, "audit_ok",                                                             \
+      "1 while no promise is seen broken. 0: log events audit_broken, shard_healed.")   \
+    X(AUDIT_TIME, "audit_timestamp_seconds",                                            \
+      "Unix time of the last look at all open sales. Older than 60 s: see the stores.") \
     X(READY, "ready", "1 while the service can sell.")
 
 #define MX_C(id, name, help) M_##id,

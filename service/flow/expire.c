@@ -117,7 +117,8 @@ static enum status release_group(struct batch *b, unsigned i)
                                         .epoch = epoch,
                                         .order = p->id,
                                         .gen = p->gen,
-                                        .shopper = str_from(p->shopper)};
+                                        .shopper = str_from(p->shopper),
+                                        .n = p->qty};
     }
     return st;
 }

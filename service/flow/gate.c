@@ -156,6 +156,8 @@ static void peek_field(const struct sale *sale, struct gate_view *view, struct s
         return;
     if (str_equal(name, STR("#wins")))
         view->wins = v;
+    if (str_equal(name, STR("#back")))
+        view->back = v;
     bool total = name.p[0] == '+';
     const struct sale_item *item =
         sale_item(sale, total ? (struct str){name.p + 1, name.n - 1} : name);
@@ -181,7 +183,7 @@ enum status gate_peek(struct session *s, const struct sale *sale, unsigned shard
     } else {
         view->epoch = reply_int(r->element[0]);
         view->log = reply_int(r->element[1]);
-        view->wins = 0;
+        view->wins = view->back = 0;
         for (size_t i = 2; i + 1 < r->elements; i += 2)
             peek_field(sale, view, reply_str(r->element[i]), reply_int(r->element[i + 1]));
     }

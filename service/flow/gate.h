@@ -47,9 +47,10 @@ struct gate_units {
 };
 
 struct gate_view {
-    int64_t epoch; /* 0: closed */
-    int64_t log;   /* entries */
-    int64_t wins;
+    int64_t epoch;            /* 0: closed */
+    int64_t log;              /* entries */
+    int64_t wins;             /* batches that won something in this epoch */
+    int64_t back;             /* units given back in this epoch */
     struct gate_units *units; /* [sale->items], left -1: not there; caller's array */
 };
 

@@ -43,6 +43,42 @@ enum status intent_next(struct session *s, const struct sale_shard *shard, struc
     return ST_OK;
 }
 
+enum status intent_edge(struct session *s, const struct sale_shard *shard, bool newest,
+                        struct log_mark *mark)
+{
+    struct intent_page page = {0};
+    struct intent_entry e;
+    args_reset(&s->args);
+    args_z(&s->args, newest ? "XREVRANGE" : "XRANGE");
+    args_add(&s->args, shard->keys.text[2], shard->keys.len[2]);
+    args_z(&s->args, newest ? "+" : "-");
+    args_z(&s->args, newest ? "-" : "+");
+    args_z(&s->args, "COUNT");
+    args_z(&s->args, "1");
+    *mark = (struct log_mark){0};
+    enum status st = redis_session_call(s->redis, &s->args, &page.reply);
+    if (st != ST_OK)
+        return st;
+    if (page.reply->type == REDIS_REPLY_ARRAY && page.reply->elements == 1) {
+        st = intent_entry(&page, 0, &e) ? ST_OK : ST_INTERNAL;
+        *mark = st == ST_OK ? log_mark_of(e.id) : *mark;
+    }
+    intent_end(&page);
+    return st;
+}
+
+struct log_mark log_mark_of(const char *id)
+{
+    char *dash = NULL;
+    uint64_t ms = strtoull(id, &dash, 10);
+    return (struct log_mark){ms, *dash == '-' ? strtoull(dash + 1, NULL, 10) : 0};
+}
+
+bool log_mark_after(struct log_mark a, struct log_mark b)
+{
+    return a.ms != b.ms ? a.ms > b.ms : a.seq > b.seq;
+}
+
 bool intent_entry(const struct intent_page *page, unsigned i, struct intent_entry *entry)
 {
     const redisReply *r = page->reply->element[i];

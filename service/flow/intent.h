@@ -33,6 +33,15 @@ enum status intent_next(struct session *s, const struct sale_shard *shard,
                         struct intent_page *page);
 void intent_end(struct intent_page *page);
 
+/* The oldest or newest entry's mark; zeroed when the log is empty. Statuses as redis_session_call. */
+STATUS_MUSTCHECK
+enum status intent_edge(struct session *s, const struct sale_shard *shard, bool newest,
+                        struct log_mark *mark);
+
+/* An entry's id is `milliseconds-sequence`. */
+struct log_mark log_mark_of(const char *id);
+bool log_mark_after(struct log_mark a, struct log_mark b);
+
 /* False: not an entry of ours. Valid while the page is. */
 bool intent_entry(const struct intent_page *page, unsigned i, struct intent_entry *entry);
 /* Bytes of row i < rows. */

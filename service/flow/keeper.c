@@ -2,6 +2,7 @@
 
 #include "flow/expire.h"
 #include "flow/outbox.h"
+#include "flow/patrol.h"
 #include "flow/refresh.h"
 #include "flow/sweep.h"
 
@@ -9,7 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { CHORES = 4 };
+enum { CHORES = KEEPER_CHORES + 1 };
 
 struct chore {
     struct job job;
@@ -25,6 +26,7 @@ struct keeper {
     struct event_base *base;
     struct queue *replies;
     struct event *on_reply;
+    struct patrol *patrol;
     struct chore chore[CHORES];
     bool opened; /* every gate was seen open once; the watch's */
     _Atomic bool stopping;
@@ -74,18 +76,33 @@ static void sweep_work(struct job *job, struct session *s)
         metrics_add(s->metrics, M_SQL_ERRORS, 1);
 }
 
+static void patrol_work(struct job *job, struct session *s)
+{
+    if (patrol_look(CONTAINER_OF(job, struct chore, job)->keeper->patrol, s) != ST_OK)
+        metrics_add(s->metrics, M_SQL_ERRORS, 1);
+}
+
+static void audit_work(struct job *job, struct session *s)
+{
+    if (patrol_audit(CONTAINER_OF(job, struct chore, job)->keeper->patrol, s) != ST_OK)
+        metrics_add(s->metrics, M_SQL_ERRORS, 1);
+}
+
 static const struct {
     void (*work)(struct job *job, struct session *s);
     long every_ms;
-} plan[CHORES] = {
-    {watch_work, REFRESH_MS}, {expire_work, 200}, {deliver_work, 300}, {sweep_work, SWEEP_MS}};
+    bool patient; /* among the audits: it may take minutes */
+} plan[CHORES] = {{watch_work, REFRESH_MS, false}, {expire_work, 200, false},
+                  {deliver_work, 300, false},      {sweep_work, SWEEP_MS, false},
+                  {patrol_work, 2000, false},      {audit_work, 1000, true}};
 
 static void chore_start(struct chore *c)
 {
     struct keeper *k = c->keeper;
     if (c->busy || atomic_load(&k->stopping))
         return;
-    c->busy = jobs_submit(k->engine->chores, &c->job) == ST_OK;
+    struct jobs *pool = plan[c - k->chore].patient ? k->engine->audits : k->engine->chores;
+    c->busy = jobs_submit(pool, &c->job) == ST_OK;
 }
 
 static void on_done(struct task *task)
@@ -135,6 +152,7 @@ static void keeper_free(struct keeper *k)
     if (k->base)
         event_base_free(k->base);
     queue_destroy(&k->replies);
+    patrol_destroy(&k->patrol);
     free(k);
 }
 
@@ -158,8 +176,9 @@ enum status keeper_start(const struct engine *engine, struct keeper_view *view, 
         return ST_UNAVAILABLE;
     k->engine = engine;
     k->view = view;
-    if (queue_create(CHORES, &k->replies) != ST_OK) {
-        free(k);
+    if (queue_create(CHORES, &k->replies) != ST_OK ||
+        patrol_create(engine, &patrol_pace, &k->patrol) != ST_OK) {
+        keeper_free(k);
         return ST_UNAVAILABLE;
     }
     k->base = event_base_new();

@@ -4,6 +4,8 @@
  *   expire  every 200 ms   orders whose time to pay ran out; at once again after a full batch
  *   deliver every 300 ms   movements that Redis was not told of yet
  *   sweep   every second   this instance's lease; logs of instances that are gone
+ *   patrol  every 2 s      gates against the ledger; what stays wrong is healed
+ *   audit   every second   whether it is time for the next full audit; on the audits' thread
  *
  * A chore that is still under way is not started again.
  */
@@ -14,6 +16,9 @@
 #include <stdatomic.h>
 
 struct keeper;
+
+/* Chores on the chore threads: one thread each, so that a slow one does not delay the lease. */
+enum { KEEPER_CHORES = 5 };
 
 /* How the stores looked at the last watch; shared with the API. */
 struct keeper_view {

@@ -197,7 +197,8 @@ static enum status close_locked(struct session *s, struct order *o, enum order_s
                                .epoch = epoch,
                                .order = o->id,
                                .gen = o->gen,
-                               .shopper = str_from(o->shopper)};
+                               .shopper = str_from(o->shopper),
+                               .n = o->qty};
     return st == ST_OK ? outbox_write(s, row, 1) : st;
 }
 

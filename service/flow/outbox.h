@@ -19,7 +19,7 @@ struct outbox_row {
     struct uid order;   /* OUTBOX_RELEASE */
     uint32_t gen;       /* likewise */
     struct str shopper; /* likewise; borrowed */
-    int64_t n;          /* OUTBOX_ADD: units ever added */
+    int64_t n;          /* OUTBOX_ADD: units ever added; OUTBOX_RELEASE: units to give back */
     bool told;          /* set by outbox_deliver */
 };
 

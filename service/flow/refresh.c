@@ -10,7 +10,7 @@
 /* A sale is looked at from a minute before it opens until an hour after it ended. */
 enum { EARLY_MS = 60 * 1000, LATE_MS = 3600 * 1000 };
 
-static bool wanted(const struct sale *sale, int64_t now)
+bool refresh_wants(const struct sale *sale, int64_t now)
 {
     return sale->allocated && now >= sale->starts_ms - EARLY_MS && now < sale->ends_ms + LATE_MS;
 }
@@ -104,7 +104,7 @@ enum status refresh_gates(struct session *s, struct gate_count *count)
     for (int others = 0; others < 2 && st == ST_OK; others++) {
         for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
             const struct sale *sale = snapshot_sale_at(snap, i);
-            if (wanted(sale, now) && sells(sale, now) == !others)
+            if (refresh_wants(sale, now) && sells(sale, now) == !others)
                 st = refresh_sale(s, &id, sale, count);
         }
     }

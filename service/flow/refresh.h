@@ -7,7 +7,12 @@
 
 #include "flow/jobs.h"
 
+struct sale;
+
 enum { REFRESH_MS = 100 };
+
+/* Whether a sale's gates are to be open at this time of the wall clock. */
+bool refresh_wants(const struct sale *sale, int64_t now_ms);
 
 /* How many gates were looked at, and how many of them are what MariaDB says. */
 struct gate_count {

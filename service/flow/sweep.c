@@ -73,7 +73,7 @@ enum status sweep_renew(struct session *s)
 void sweep_leave(struct session *s)
 {
     const struct sql_val me[] = {SQL_BYTES(s->engine->instance.b, UID_LEN)};
-    if (sql_run(s->sql, "DELETE FROM leases WHERE name = ?", me, 1, NULL, NULL, NULL) != ST_OK)
+    if (sql_run(s->sql, "DELETE FROM leases WHERE owner = ?", me, 1, NULL, NULL, NULL) != ST_OK)
         LOG(s->engine->log, LOG_INFO, "lease_left_to_lapse", LF_INT("ms", INSTANCE_LEASE_MS));
 }
 
@@ -109,27 +109,14 @@ static enum status is_alive(struct session *s, struct owners *known, struct str 
 
 /* --- one entry --------------------------------------------------------------------------------- */
 
-/* An entry's id is `milliseconds-sequence`. */
-static struct log_mark mark_of(const char *id)
-{
-    char *dash = NULL;
-    uint64_t ms = strtoull(id, &dash, 10);
-    return (struct log_mark){ms, *dash == '-' ? strtoull(dash + 1, NULL, 10) : 0};
-}
-
-static bool mark_after(struct log_mark a, struct log_mark b)
-{
-    return a.ms != b.ms ? a.ms > b.ms : a.seq > b.seq;
-}
-
 /* Ours is left to the batch that knows it, unless one may not: then what was there a look ago, and
  * still is, is completed, whether a batch knows it or not. */
 static bool own_is_left(struct sweep *w, const char *id)
 {
-    struct log_mark at = mark_of(id);
-    if (mark_after(at, w->own))
+    struct log_mark at = log_mark_of(id);
+    if (log_mark_after(at, w->own))
         w->own = at;
-    return w->doubt && !mark_after(at, w->sale->shard[w->shard].live->swept);
+    return w->doubt && !log_mark_after(at, w->sale->shard[w->shard].live->swept);
 }
 
 static enum status is_left(struct sweep *w, const struct intent_entry *e, bool *left)

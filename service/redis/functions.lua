@@ -5,6 +5,7 @@
 -- Keys of a shard share a hash tag, so every call stays on one node:
 --   left   hash    sku -> units left, `+sku` -> units ever added, and the controls
 --                  #epoch  #ready  #bits (size of seen, in bits)  #wins (batches that sold something)
+--                  #back (units ever given back in this epoch)
 --   held   hash    `sku|shopper` -> live orders held, 37 bytes each; and #epoch
 --   log    stream  intent log: one entry per reserving batch, fields o (owner), e (epoch), r (row) ...
 --   seen   string  one bit per shopper who ever held something here, never cleared within an epoch
@@ -153,7 +154,7 @@ local function release(keys, args)
     local epoch = open_epoch(left, held, log, keys[4])
     if not epoch or epoch < tonumber(args[1]) then return wrong_epoch(left) end
     local acks = tonumber(args[2])
-    local touched = {}
+    local touched, back = {}, 0
     for i = 3 + acks, #args, 3 do
         local field, name = args[i], args[i + 1]
         local records = redis.call('HGET', held, field) or ''
@@ -169,10 +170,12 @@ local function release(keys, args)
                     redis.call('HSET', held, field, rest)
                 end
                 touched[sku] = redis.call('HINCRBY', left, sku, qty)
+                back = back + qty
                 break
             end
         end
     end
+    if back > 0 then redis.call('HINCRBY', left, '#back', back) end
     if acks > 0 then redis.call('XDEL', log, unpack(args, 3, 2 + acks)) end
     local answer = {'OK'}
     for sku, units in pairs(touched) do

@@ -387,6 +387,7 @@ static void test_release_of_several(void **state)
     }
     assert_string_equal(run(g), "OK tea 4");
     assert_string_equal(on_key(g, "HLEN", HELD, NULL), "2"); /* #epoch, cat */
+    assert_string_equal(on_key(g, "HGET", LEFT, "#back", NULL), "3");
 }
 
 /* --- find ----------------------------------------------------------------------------------------
