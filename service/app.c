@@ -4,8 +4,10 @@
 #include "base/clock.h"
 #include "flow/sweep.h"
 #include "pay/channel.h"
+#include "settings.h"
 #include "sql/migrate.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -18,8 +20,6 @@ enum {
     PAYER_THREADS = 4,
     STORE_WAIT_MS = 20000,
     STORE_POLL_MS = 100,
-    HEADERS_MAX = 100,
-    PIPELINE_MAX = 64,
     WORKERS_MAX = 64
 };
 
@@ -98,12 +98,20 @@ void app_fini(struct app *app)
     config_fini(&app->conf);
 }
 
+/* Signals are blocked and nobody waits for them before all has started. */
+static bool told_to_end(void)
+{
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, SIGTERM) || sigismember(&pending, SIGINT);
+}
+
 /* MariaDB may be starting beside us. */
 static enum status wait_for_sql(struct session *s)
 {
     int64_t until_us = clock_mono_us() + STORE_WAIT_MS * 1000;
     enum status st;
-    while ((st = sql_connect(s->sql)) != ST_OK && clock_mono_us() < until_us)
+    while ((st = sql_connect(s->sql)) != ST_OK && clock_mono_us() < until_us && !told_to_end())
         usleep(STORE_POLL_MS * 1000);
     return st;
 }
@@ -132,6 +140,24 @@ cleanup:
     return st;
 }
 
+/* One that cannot be asked now is looked at before a sale is loaded into it. */
+static enum status check_redis(struct app *app, char *error, size_t size)
+{
+    struct redis_session *s = NULL;
+    struct redis_identity id;
+    enum status st = redis_session_create(&app->engine.redis, app->engine.log, &s);
+    if (st == ST_OK && redis_session_identity(s, &id) == ST_OK && !id.noeviction) {
+        snprintf(error, size,
+                 "Redis at %s may evict counters, which would then be sold again. Set "
+                 "maxmemory-policy noeviction in its configuration, and now: redis-cli CONFIG SET "
+                 "maxmemory-policy noeviction",
+                 app->conf.redis);
+        st = ST_INVALID_STATE;
+    }
+    redis_session_destroy(&s);
+    return st;
+}
+
 static enum status start_threads(struct app *app)
 {
     struct engine *e = &app->engine;
@@ -153,78 +179,72 @@ static enum status start_threads(struct app *app)
     return st == ST_OK ? keeper_start(e, &app->health.stores, &app->keeper) : st;
 }
 
-static void fill_http(struct app *app)
-{
-    const struct config *c = &app->conf;
-    app->http = (struct http_conf){
-        .limits = {(uint32_t)c->request_line_max, (uint32_t)c->header_max, HEADERS_MAX},
-        .conns_max = (uint32_t)c->conns_max,
-        .conns_per_addr = (uint32_t)c->conns_per_address_max,
-        .pipeline_max = PIPELINE_MAX,
-        .output_max = (uint32_t)c->output_max,
-        .header_timeout_ms = (uint32_t)c->header_timeout_ms,
-        .body_timeout_ms = (uint32_t)c->body_timeout_ms,
-        .idle_timeout_ms = (uint32_t)c->idle_timeout_ms,
-        .write_timeout_ms = (uint32_t)c->write_timeout_ms,
-        .server_timing = strcmp(c->log_level, "debug") == 0,
-    };
-}
-
-/* The first socket may find the port; the others join it (SO_REUSEPORT). Workers share a Unix one.
- */
-static enum status start_worker(struct app *app, int shared, char *error, size_t size, int *fd)
-{
-    const char *address = app->workers == 0 ? app->conf.listen : app->address;
-    enum status st = ST_OK;
-    if (shared >= 0)
-        *fd = dup(shared);
-    else
-        st = http_listen_socket(address, fd, app->workers == 0 ? app->address : NULL,
-                                sizeof(app->address), error, size);
-    if (st != ST_OK)
-        return st;
-    const struct worker_conf conf = {&app->engine, &app->health, &app->http,
-                                     app->router,  app->census,  *fd};
-    st = worker_start(&conf, &app->worker[app->workers]);
-    if (st == ST_OK)
-        app->workers++;
-    return st;
-}
-
-static enum status start_workers(struct app *app, char *error, size_t size)
+static enum status start_workers(struct app *app)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     long n = app->conf.workers > 0 ? (long)app->conf.workers : cores > 0 ? cores : 1;
-    bool on_unix = strncmp(app->conf.listen, "unix:", 5) == 0;
-    int fd = -1, shared = -1;
-    fill_http(app);
     enum status st = router_create(routes, routes_n, &app->router);
     if (st == ST_OK)
         st = conn_census_create(&app->census);
-    for (long i = 0; i < n && i < WORKERS_MAX && st == ST_OK; i++) {
-        st = start_worker(app, shared, error, size, &fd);
-        if (on_unix && shared < 0)
-            shared = fd;
+    settings_of(&app->conf, &app->settings);
+    const struct worker_conf conf = {&app->engine, &app->health, &app->settings, app->router,
+                                     app->census};
+    for (; app->workers < n && app->workers < WORKERS_MAX && st == ST_OK; app->workers++) {
+        st = worker_start(&conf, &app->worker[app->workers]);
+        if (st != ST_OK)
+            break;
     }
     return st;
 }
 
-enum status app_start(struct app *app, char *error, size_t size)
+static enum status open_sockets(struct app *app, const int *fds, unsigned n, char *error,
+                                size_t size)
+{
+    if (n == 0)
+        return listen_set_open(&app->sockets, app->conf.listen, app->workers, error, size);
+    return listen_set_adopt(&app->sockets, fds, n, error, size);
+}
+
+enum status app_start(struct app *app, const int *fds, unsigned n, char *error, size_t size)
 {
     raise_descriptors(app->engine.log);
     enum status st = read_openapi(app);
-    if (st != ST_OK) {
+    if (st != ST_OK)
         snprintf(error, size, "%s cannot be read", app->conf.openapi_file);
-        return st;
-    }
-    st = http_address_unused(app->conf.listen, error, size);
+    if (st == ST_OK && n == 0)
+        st = http_address_unused(app->conf.listen, error, size);
     if (st == ST_OK)
         st = prepare_schema(app, error, size);
+    if (st == ST_OK)
+        st = check_redis(app, error, size);
     if (st != ST_OK)
         return st;
     snprintf(error, size, "out of memory, threads or descriptors");
     st = start_threads(app);
-    return st == ST_OK ? start_workers(app, error, size) : st;
+    if (st == ST_OK)
+        st = start_workers(app);
+    return st == ST_OK ? open_sockets(app, fds, n, error, size) : st;
+}
+
+void app_listen(struct app *app)
+{
+    unsigned places = listen_set_places(&app->sockets, app->workers);
+    for (unsigned i = 0; i < places; i++) {
+        int fd = listen_set_dup(&app->sockets, i);
+        if (fd >= 0)
+            worker_listen(app->worker[i % app->workers], fd);
+        else
+            LOG(app->engine.log, LOG_ERROR, "listen_failed", LF_INT("place", i));
+    }
+}
+
+bool app_ready(const struct app *app)
+{
+    const struct keeper_view *v = &app->health.stores;
+    bool ready = atomic_load(&v->sql) && atomic_load(&v->redis) && atomic_load(&v->gates);
+    for (unsigned i = 0; i < app->workers; i++)
+        ready = ready && worker_ready(app->worker[i]);
+    return ready;
 }
 
 /* Nothing of ours is under way any more, so nobody needs to wait for the lease to lapse. */
@@ -236,14 +256,17 @@ static void leave(struct app *app)
     session_destroy(&s);
 }
 
-void app_stop(struct app *app, int64_t grace_ms)
+void app_stop(struct app *app, const struct worker_end *end)
 {
     struct engine *e = &app->engine;
     struct jobs **const pools[] = {&e->audits, &e->payers, &e->rebuilds, &e->chores, &e->queries};
+    int64_t until_us = clock_mono_us() + (end->delay_ms + end->grace_ms) * 1000;
     atomic_store(&app->health.draining, true);
     atomic_store(&e->stopping, true);
     for (unsigned i = 0; i < app->workers; i++)
-        worker_drain(app->worker[i], grace_ms);
+        worker_drain(app->worker[i], end);
+    /* The workers' descriptors are the last ones, so that they can accept what is queued. */
+    listen_set_close(&app->sockets);
     for (unsigned i = 0; i < app->workers; i++)
         worker_join(app->worker[i]);
     bool served = app->keeper != NULL;
@@ -252,7 +275,7 @@ void app_stop(struct app *app, int64_t grace_ms)
         if (*pools[i])
             jobs_stop(*pools[i]);
     if (e->committers)
-        committers_stop(e->committers, grace_ms);
+        committers_stop(e->committers, (until_us - clock_mono_us()) / 1000);
     if (served && committers_depth(e->committers) == 0)
         leave(app);
     for (unsigned i = 0; i < app->workers; i++)

@@ -6,20 +6,23 @@
 #include "base/config.h"
 #include "flow/engine.h"
 #include "flow/keeper.h"
+#include "net/listen_set.h"
 
 struct app {
     struct config conf;
+    const char *conf_file; /* it was read from; may be NULL */
+    char **argv;           /* the whole command line */
     struct engine engine;
     uint8_t master_key[SEAL_KEY_LEN];
     struct health health;
     struct buf openapi;
-    struct http_conf http;
+    struct worker_settings settings;
+    struct listen_set sockets;
     struct router *router;
     struct conn_census *census;
     struct keeper *keeper;
     unsigned workers;
     struct worker *worker[64];
-    char address[300]; /* bound, as text */
 };
 
 /* Logger, catalogue, channels: what every subcommand needs. error gets a sentence. */
@@ -27,9 +30,15 @@ STATUS_MUSTCHECK
 enum status app_init(struct app *app, char *error, size_t size);
 void app_fini(struct app *app);
 
-/* Migrates and reads the catalogue, waiting a while for MariaDB; then starts threads and listens.
- */
+/* Migrates and reads the catalogue, waiting a while for MariaDB; refuses a Redis that may evict;
+ * then starts threads and opens the sockets, or takes those in fds (n of them; 0: opens). They are
+ * closed on failure. Nothing is accepted yet. */
 STATUS_MUSTCHECK
-enum status app_start(struct app *app, char *error, size_t size);
-/* Unready, drains within grace_ms, ends every thread. */
-void app_stop(struct app *app, int64_t grace_ms);
+enum status app_start(struct app *app, const int *fds, unsigned n, char *error, size_t size);
+/* Lets the workers accept. */
+void app_listen(struct app *app);
+/* Whether both stores answer, the gates are open and every worker could buy. */
+bool app_ready(const struct app *app);
+/* Unready; drains as `end` says; ends every thread. It returns when all has ended, which a store
+ * that does not answer may delay past the grace. */
+void app_stop(struct app *app, const struct worker_end *end);

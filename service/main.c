@@ -1,20 +1,17 @@
 /* main.c - the command line of the daemon. */
 #include "app.h"
-#include "base/clock.h"
 #include "demo.h"
 #include "flow/accounts.h"
+#include "serve.h"
 #include "sql/migrate.h"
 
 #include <curl/curl.h>
 #include <mysql.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { EXIT_USAGE = 2, GRACE_MS = 10000, READY_POLL_MS = 20 };
-
-extern char **environ;
+enum { EXIT_USAGE = 2 };
 
 struct command {
     const char *name, *args, *help;
@@ -25,63 +22,6 @@ static int complain(const char *error)
 {
     fprintf(stderr, "snapup: %s\n", error);
     return EXIT_FAILURE;
-}
-
-/* --- serve ------------------------------------------------------------------------------------- */
-
-static bool stores_ready(const struct app *app)
-{
-    const struct keeper_view *v = &app->health.stores;
-    return atomic_load(&v->sql) && atomic_load(&v->redis) && atomic_load(&v->gates);
-}
-
-/* For whoever started us: the address, once purchases would be taken. */
-static void announce(const struct app *app)
-{
-    LOG(app->engine.log, LOG_INFO, "ready", LF_Z("listen", app->address));
-    if (app->conf.state_file[0] == '\0')
-        return;
-    FILE *f = fopen(app->conf.state_file, "we");
-    if (f) {
-        fprintf(f, "%s\n", app->address);
-        fclose(f);
-    }
-}
-
-static void wait_for_signal(const struct app *app, const sigset_t *signals)
-{
-    bool announced = false;
-    const struct timespec poll = {0, READY_POLL_MS * 1000000L}, hour = {3600, 0};
-    for (;;) {
-        int sig = sigtimedwait(signals, NULL, announced ? &hour : &poll);
-        if (sig == SIGINT || sig == SIGTERM)
-            return;
-        if (!announced && stores_ready(app)) {
-            announce(app);
-            announced = true;
-        }
-    }
-}
-
-static int run_serve(struct app *app, int argc, char **argv)
-{
-    char error[512];
-    sigset_t signals;
-    /* Blocked before threads start, so that only this one takes them. */
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    enum status st = app_start(app, error, sizeof(error));
-    if (st == ST_OK) {
-        LOG(app->engine.log, LOG_INFO, "listening", LF_Z("listen", app->address),
-            LF_INT("workers", app->workers), LF_Z("version", SNAPUP_VERSION));
-        wait_for_signal(app, &signals);
-        LOG(app->engine.log, LOG_INFO, "stopping", LF_INT("grace_ms", GRACE_MS));
-    }
-    app_stop(app, GRACE_MS);
-    return st == ST_OK ? EXIT_SUCCESS : complain(error);
 }
 
 /* --- one session ------------------------------------------------------------------------------- */
@@ -187,6 +127,12 @@ static int run_operator(struct app *app, int argc, char **argv)
     return with_session(app, argc, argv, do_operator);
 }
 
+static int run_serve(struct app *app, int argc, char **argv)
+{
+    char error[512] = "";
+    return serve(app, error, sizeof(error)) == ST_OK ? EXIT_SUCCESS : complain(error);
+}
+
 /* --- the command line -------------------------------------------------------------------------- */
 
 static const struct command commands[] = {
@@ -218,9 +164,12 @@ static int print_config_table(void)
     return EXIT_SUCCESS;
 }
 
-static int run_command(const struct command *command, const char *file, int argc, char **argv)
+static int run_command(const struct command *command, const char *file, char **whole, int argc,
+                       char **argv)
 {
     static struct app app; /* large; the one there is */
+    app.conf_file = file;
+    app.argv = whole;
     char error[512];
     if (config_load(&app.conf, file, environ, error, sizeof(error)) != ST_OK)
         return complain(error);
@@ -260,6 +209,6 @@ int main(int argc, char **argv)
         return print_config_table();
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (strcmp(commands[i].name, name) == 0)
-            return run_command(&commands[i], file, n > 0 ? n - 1 : 0, rest + 1);
+            return run_command(&commands[i], file, argv, n > 0 ? n - 1 : 0, rest + 1);
     return usage(stderr);
 }

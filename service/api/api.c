@@ -40,10 +40,9 @@ void api_on_done(void *ctx, struct exchange *x, enum status st, int64_t duration
 {
     struct api *api = ctx;
     const struct engine *engine = api->engine;
-    const char *mode = engine->conf->access_log;
     metrics_route(api->metrics, route_index(x->match.route), st, duration_us);
     uint16_t http = status_info(st)->http;
-    if (mode[0] == 'o' || (mode[0] == 'e' && http < 500))
+    if (api->access == ACCESS_OFF || (api->access == ACCESS_ERRORS && http < 500))
         return;
     LOG_RQ(engine->log, http >= 500 ? LOG_WARN : LOG_INFO, "request",
            ((struct str){x->request_id, x->request_id_len}),

@@ -22,8 +22,12 @@ struct health {
     struct str openapi; /* the document */
 };
 
+/* Which requests are logged. */
+enum access { ACCESS_OFF, ACCESS_ERRORS, ACCESS_ALL };
+
 struct api {
     const struct engine *engine;
+    enum access access;
     struct health *health;
     struct event_base *base;
     struct queue *replies;

@@ -17,6 +17,18 @@ void process_livez(void *ctx, struct exchange *x)
     text_answer(x, 200, "application/json", STR("{\"status\":\"ok\"}"));
 }
 
+static void put_warnings(struct buf *b, uint32_t found)
+{
+    const char *comma = "";
+    for (enum warning w = 0; w < WARNINGS; w++) {
+        if (!(found & UINT32_C(1) << w))
+            continue;
+        buf_printf(b, "%s{\"code\":\"%s\",\"detail\":\"%s\"}", comma, warning_info(w)->code,
+                   warning_info(w)->advice);
+        comma = ",";
+    }
+}
+
 void process_readyz(void *ctx, struct exchange *x)
 {
     struct api *api = ctx;
@@ -29,10 +41,12 @@ void process_readyz(void *ctx, struct exchange *x)
     buf_reset(b);
     buf_printf(b,
                "{\"status\":\"%s\",\"checks\":{\"redis\":\"%s\",\"sql\":\"%s\",\"gates\":\"%s\","
-               "\"draining\":%s}}",
+               "\"draining\":%s},\"warnings\":[",
                ready ? "ok" : "unavailable", redis ? "ok" : "unavailable",
                sql ? "ok" : "unavailable", gates ? "ok" : "recovering",
                draining ? "true" : "false");
+    put_warnings(b, atomic_load(&h->stores.warnings.found));
+    BUF_LIT(b, "]}");
     text_answer(x, ready ? 200 : 503, "application/json", (struct str){b->data, b->len});
 }
 

@@ -5,7 +5,6 @@
 #include <event2/event.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum { TICK_MS = 20, TASKS_PER_TURN = 4096 };
 
@@ -15,9 +14,23 @@ struct worker {
     struct event *on_reply, *tick;
     pthread_t thread;
     bool started;
-    bool draining;               /* the loop has begun to drain */
-    bool ended;                  /* the loop is to end */
-    _Atomic int64_t drain_by_us; /* 0: not asked to */
+    enum { SERVING, RETIRED, DRAINING, ENDED } stage;
+    _Atomic bool linked;   /* to Redis */
+    struct worker_end end; /* written before ending is set */
+    int64_t drain_at_us;
+    _Atomic bool ending;
+};
+
+struct listen_order {
+    struct task task;
+    struct worker *worker;
+    int fd;
+};
+
+struct settings_order {
+    struct task task;
+    struct worker *worker;
+    struct worker_settings settings;
 };
 
 static void on_replies(evutil_socket_t fd, short what, void *arg)
@@ -33,21 +46,27 @@ static void on_replies(evutil_socket_t fd, short what, void *arg)
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
-    int64_t by = atomic_load(&w->drain_by_us);
-    if (by == 0)
+    atomic_store(&w->linked, reserve_ready(w->api.reserve));
+    if (!atomic_load(&w->ending))
         return;
-    if (!w->draining) {
-        w->draining = true;
+    int64_t now = clock_mono_us();
+    if (w->stage == SERVING) {
+        w->stage = RETIRED;
+        http_server_retire(w->api.server, w->end.handed_over);
+    }
+    if (w->stage == RETIRED && now >= w->drain_at_us) {
+        w->stage = DRAINING;
         http_server_drain(w->api.server);
     }
     bool idle = http_server_busy(w->api.server) == 0 && reserve_busy(w->api.reserve) == 0;
-    w->ended = idle || clock_mono_us() >= by;
+    if (w->stage == DRAINING && (idle || now >= w->drain_at_us + w->end.grace_ms * 1000))
+        w->stage = ENDED;
 }
 
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
-    while (!w->ended) {
+    while (w->stage != ENDED) {
         event_base_loop(w->api.base, EVLOOP_ONCE);
         reserve_turn(w->api.reserve);
         http_server_flush(w->api.server);
@@ -85,6 +104,7 @@ static enum status worker_build(struct worker *w)
     const struct http_app app = {api, api_on_request, api_on_refusal, api_on_done};
     api->engine = engine;
     api->health = w->conf.health;
+    api->access = w->conf.settings->access;
     api->metrics = metrics_block(engine->metrics);
     api->ids = uid_source_create();
     api->base = base_create();
@@ -98,26 +118,20 @@ static enum status worker_build(struct worker *w)
     if (st == ST_OK)
         st = api_init(api);
     if (st == ST_OK)
-        st = http_server_create(api->base, w->conf.http, &app, w->conf.router, w->conf.census,
-                                engine->log, engine->metrics, api->metrics, &api->server);
+        st = http_server_create(api->base, &w->conf.settings->http, &app, w->conf.router,
+                                w->conf.census, engine->log, engine->metrics, api->metrics,
+                                &api->server);
     if (st == ST_OK)
         st = reserve_create(engine, api->base, api->replies, api->metrics, &api->reader,
                             &api->reserve);
-    if (st == ST_OK) {
-        int fd = w->conf.fd;
-        w->conf.fd = -1;
-        st = http_server_listen(api->server, fd);
-    }
     return st;
 }
 
 enum status worker_start(const struct worker_conf *conf, struct worker **out)
 {
     struct worker *w = calloc(1, sizeof(*w));
-    if (!w) {
-        close(conf->fd);
+    if (!w)
         return ST_UNAVAILABLE;
-    }
     w->conf = *conf;
     enum status st = worker_build(w);
     if (st == ST_OK && pthread_create(&w->thread, NULL, worker_main, w) != 0)
@@ -131,9 +145,51 @@ enum status worker_start(const struct worker_conf *conf, struct worker **out)
     return ST_OK;
 }
 
-void worker_drain(struct worker *w, int64_t grace_ms)
+static void on_listen(struct task *task)
 {
-    atomic_store(&w->drain_by_us, clock_mono_us() + grace_ms * 1000);
+    struct listen_order *order = CONTAINER_OF(task, struct listen_order, task);
+    if (http_server_listen(order->worker->api.server, order->fd) != ST_OK)
+        abort();
+    free(order);
+}
+
+void worker_listen(struct worker *w, int fd)
+{
+    struct listen_order *order = malloc(sizeof(*order));
+    if (!order)
+        abort();
+    *order = (struct listen_order){{.run = on_listen}, w, fd};
+    queue_push_reply(w->api.replies, &order->task);
+}
+
+static void on_settings(struct task *task)
+{
+    struct settings_order *order = CONTAINER_OF(task, struct settings_order, task);
+    http_server_configure(order->worker->api.server, &order->settings.http);
+    order->worker->api.access = order->settings.access;
+    free(order);
+}
+
+enum status worker_configure(struct worker *w, const struct worker_settings *settings)
+{
+    struct settings_order *order = malloc(sizeof(*order));
+    if (!order)
+        return ST_UNAVAILABLE;
+    *order = (struct settings_order){{.run = on_settings}, w, *settings};
+    queue_push_reply(w->api.replies, &order->task);
+    return ST_OK;
+}
+
+bool worker_ready(const struct worker *w)
+{
+    return atomic_load(&w->linked);
+}
+
+void worker_drain(struct worker *w, const struct worker_end *end)
+{
+    w->end = *end;
+    w->drain_at_us = clock_mono_us() + end->delay_ms * 1000;
+    atomic_store(&w->ending, true);
 }
 
 void worker_join(struct worker *w)
@@ -149,8 +205,6 @@ void worker_destroy(struct worker **worker)
     if (!w)
         return;
     struct api *api = &w->api;
-    if (w->conf.fd >= 0)
-        close(w->conf.fd);
     /* Calls that are pending are answered through the server. */
     if (api->reserve)
         reserve_destroy(&api->reserve);

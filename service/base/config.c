@@ -21,7 +21,7 @@ struct row {
     const char *def; /* as it would stand in a file */
     int64_t min, max;
     const char *unit;
-    bool secret;
+    unsigned flags;
     const char *help;
     size_t offset; /* of the field in struct config */
 };
@@ -31,9 +31,9 @@ struct row {
 #define DEFAULT_BOOL(def) ((def) ? "true" : "false")
 
 static const struct row rows[] = {
-#define X(kind, key, def, min, max, unit, secret, help)                \
-    {#key,   KIND_##kind, DEFAULT_##kind(def),         min, max, unit, \
-     secret, help,        offsetof(struct config, key)},
+#define X(kind, key, def, min, max, unit, flags, help)                \
+    {#key,  KIND_##kind, DEFAULT_##kind(def),         min, max, unit, \
+     flags, help,        offsetof(struct config, key)},
     CONFIG_TABLE(X)
 #undef X
 };
@@ -109,7 +109,7 @@ static void *field_of(struct config *cfg, const struct row *row)
 
 static void drop_string(const struct row *row, char **field)
 {
-    if (*field && row->secret)
+    if (*field && row->flags & CF_SECRET)
         explicit_bzero(*field, strlen(*field));
     free(*field);
     *field = NULL;
@@ -356,12 +356,54 @@ void config_fini(struct config *cfg)
     memset(cfg, 0, sizeof(*cfg));
 }
 
+static bool same(const struct config *a, const struct config *b, const struct row *row)
+{
+    const char *x = (const char *)a + row->offset, *y = (const char *)b + row->offset;
+    switch (row->kind) {
+    case KIND_STR: return strcmp(*(char *const *)x, *(char *const *)y) == 0;
+    case KIND_INT: return *(const int64_t *)x == *(const int64_t *)y;
+    case KIND_BOOL: return *(const bool *)x == *(const bool *)y;
+    }
+    return false;
+}
+
+/* What cfg loses goes to next, which frees it. */
+static void swap_field(struct config *cfg, struct config *next, const struct row *row)
+{
+    static const size_t sizes[] = {
+        [KIND_STR] = sizeof(char *), [KIND_INT] = sizeof(int64_t), [KIND_BOOL] = sizeof(bool)};
+    char kept[sizeof(int64_t)];
+    void *a = field_of(cfg, row), *b = field_of(next, row);
+    memcpy(kept, a, sizes[row->kind]);
+    memcpy(a, b, sizes[row->kind]);
+    memcpy(b, kept, sizes[row->kind]);
+}
+
+void config_adopt(struct config *cfg, struct config *next, char changed[CONFIG_KEYS_MAX],
+                  char held_back[CONFIG_KEYS_MAX])
+{
+    size_t lengths[2] = {0};
+    changed[0] = held_back[0] = '\0';
+    for (size_t i = 0; i < ROWS; i++) {
+        if (same(cfg, next, &rows[i]))
+            continue;
+        bool now = rows[i].flags & CF_RELOAD;
+        char *list = now ? changed : held_back;
+        size_t *n = &lengths[now];
+        if (*n + strlen(rows[i].key) + 2 <= CONFIG_KEYS_MAX)
+            *n += (size_t)sprintf(list + *n, "%s%s", *n > 0 ? " " : "", rows[i].key);
+        if (now)
+            swap_field(cfg, next, &rows[i]);
+    }
+    config_fini(next);
+}
+
 void config_table_markdown(struct buf *out)
 {
-    BUF_LIT(out, "| key | default | unit | meaning |\n|---|---|---|---|\n");
+    BUF_LIT(out, "| key | default | unit | SIGHUP | meaning |\n|---|---|---|---|---|\n");
     for (size_t i = 0; i < ROWS; i++) {
         const char *quote = rows[i].def[0] ? "`" : "";
-        buf_printf(out, "| `%s` | %s%s%s | %s | %s |\n", rows[i].key, quote, rows[i].def, quote,
-                   rows[i].unit, rows[i].help);
+        buf_printf(out, "| `%s` | %s%s%s | %s | %s | %s |\n", rows[i].key, quote, rows[i].def,
+                   quote, rows[i].unit, rows[i].flags & CF_RELOAD ? "yes" : "", rows[i].help);
     }
 }

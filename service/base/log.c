@@ -26,7 +26,7 @@ struct log {
     _Atomic uint64_t dropped;
     pthread_t writer;
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t filled;
+    pthread_cond_t filled, emptied;
     size_t head; /* first byte not written yet */
     size_t used; /* bytes from head on, wrapping */
     bool stop;
@@ -115,6 +115,8 @@ static void *write_lines(void *arg)
         pthread_mutex_lock(&lg->lock);
         lg->head = (lg->head + done) % RING_LEN;
         lg->used -= done;
+        if (lg->used == 0)
+            pthread_cond_broadcast(&lg->emptied);
     }
     pthread_mutex_unlock(&lg->lock);
     return NULL;
@@ -146,11 +148,15 @@ enum status log_create(int fd, enum log_level level, struct log **out)
         goto no_lock;
     if (pthread_cond_init(&lg->filled, NULL))
         goto no_cond;
+    if (pthread_cond_init(&lg->emptied, NULL))
+        goto no_second_cond;
     if (start_writer(lg))
         goto no_writer;
     *out = lg;
     return ST_OK;
 no_writer:
+    pthread_cond_destroy(&lg->emptied);
+no_second_cond:
     pthread_cond_destroy(&lg->filled);
 no_cond:
     pthread_mutex_destroy(&lg->lock);
@@ -169,10 +175,25 @@ void log_destroy(struct log **lg)
     pthread_cond_signal(&gone->filled);
     pthread_mutex_unlock(&gone->lock);
     pthread_join(gone->writer, NULL);
+    pthread_cond_destroy(&gone->emptied);
     pthread_cond_destroy(&gone->filled);
     pthread_mutex_destroy(&gone->lock);
     free(gone);
     *lg = NULL;
+}
+
+void log_flush(struct log *lg, int ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until); /* the clock of a plain condition variable */
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += ms % 1000 * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&lg->lock);
+    while (lg->used > 0 && pthread_cond_timedwait(&lg->emptied, &lg->lock, &until) == 0)
+        ;
+    pthread_mutex_unlock(&lg->lock);
 }
 
 static void push_line(struct log *lg, const char *p, size_t n)

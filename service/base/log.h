@@ -37,6 +37,8 @@ STATUS_MUSTCHECK
 enum status log_create(int fd, enum log_level level, struct log **out);
 /* Writes out what waits, ends the thread. */
 void log_destroy(struct log **lg);
+/* Waits until every line has been written, at most ms; for an end without log_destroy. */
+void log_flush(struct log *lg, int ms);
 void log_set_level(struct log *lg, enum log_level level);
 bool log_level_parse(const char *text, enum log_level *level);
 uint64_t log_dropped(struct log *lg);

@@ -78,6 +78,7 @@
       "1 while no promise is seen broken. 0: log events audit_broken, shard_healed.")   \
     X(AUDIT_TIME, "audit_timestamp_seconds",                                            \
       "Unix time of the last look at all open sales. Older than 60 s: see the stores.") \
+    X(WARNINGS, "warnings", "Settings that weaken a promise; /readyz names them.")      \
     X(READY, "ready", "1 while the service can sell.")
 
 #define MX_C(id, name, help) M_##id,

@@ -1,6 +1,6 @@
 /* keeper.h - the housekeeper: one loop that decides when chores run, on the chore threads.
  *
- *   watch   every 100 ms   catalogue, gates, health
+ *   watch   every 100 ms   catalogue, gates, health, warnings
  *   expire  every 200 ms   orders whose time to pay ran out; at once again after a full batch
  *   deliver every 300 ms   movements that Redis was not told of yet
  *   sweep   every second   this instance's lease; logs of instances that are gone
@@ -12,6 +12,7 @@
 #pragma once
 
 #include "flow/engine.h"
+#include "flow/warnings.h"
 
 #include <stdatomic.h>
 
@@ -23,6 +24,7 @@ enum { KEEPER_CHORES = 5 };
 /* How the stores looked at the last watch; shared with the API. */
 struct keeper_view {
     _Atomic bool redis, sql, gates;
+    struct warnings warnings;
 };
 
 STATUS_MUSTCHECK

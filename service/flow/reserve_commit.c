@@ -88,6 +88,7 @@ void commit_lost(struct lane *lane, struct purchase *lost)
 static void on_released(void *arg, enum status st, const struct redisReply *reply)
 {
     struct lane *lane = arg;
+    lane->r->busy--;
     if (st != ST_OK || redis_reply_status(reply) != ST_OK || gate_answer(reply) != ST_OK)
         sweep_doubt(lane->live); /* the entry is still there, and says what to give back */
 }
@@ -110,7 +111,9 @@ static void release_losers(struct batch *b, const struct purchase *const *losers
         args_add(&r->args, losers[i]->row.id.b, UID_LEN);
         args_add(&r->args, &generation, 1);
     }
-    if (redis_link_call(r->link, &r->args, on_released, b->lane) != ST_OK)
+    if (redis_link_call(r->link, &r->args, on_released, b->lane) == ST_OK)
+        r->busy++; /* until its log entry is gone */
+    else
         sweep_doubt(b->lane->live);
 }
 

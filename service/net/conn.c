@@ -100,12 +100,23 @@ void conn_break(struct conn *c)
     conn_touch(c);
 }
 
+/* Bytes that have arrived and were not read yet, or the peer's end. */
+static bool has_unread(const struct conn *c)
+{
+    char byte;
+    return recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
 void conn_drain(struct conn *c)
 {
-    /* A request that has begun may come to its end; it is then told that the connection closes. */
-    if (c->in.len == 0 && !c->partial)
-        c->stopped = c->linger = true;
     conn_touch(c);
+    /* A request that has begun may come to its end; it is then told that the connection closes. */
+    if (c->in.len > 0 || c->partial || c->stopped || has_unread(c))
+        return;
+    if (c->asked)
+        c->stopped = c->linger = true;
+    else
+        deadline_set(c->server, &c->in_due, DL_LINGER);
 }
 
 /* Bytes behind the last request: read, so that the peer's end is noticed, but only so many. */

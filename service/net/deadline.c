@@ -10,15 +10,33 @@ static uint32_t ticks_of(uint32_t ms)
     return (uint32_t)(((uint64_t)ms * 1000 + (1u << TICK_SHIFT) - 1) >> TICK_SHIFT);
 }
 
-void deadlines_init(struct http_server *s)
+static void set_timeouts(struct http_server *s)
 {
-    for (unsigned i = 0; i < DL_COUNT; i++)
-        TAILQ_INIT(&s->due[i]);
     s->timeout[DL_IDLE] = ticks_of(s->conf.idle_timeout_ms);
     s->timeout[DL_HEADER] = ticks_of(s->conf.header_timeout_ms);
     s->timeout[DL_BODY] = ticks_of(s->conf.body_timeout_ms);
     s->timeout[DL_LINGER] = ticks_of(LINGER_MS);
     s->timeout[DL_WRITE] = ticks_of(s->conf.write_timeout_ms);
+}
+
+void deadlines_init(struct http_server *s)
+{
+    for (unsigned i = 0; i < DL_COUNT; i++)
+        TAILQ_INIT(&s->due[i]);
+    set_timeouts(s);
+}
+
+void deadlines_configure(struct http_server *s)
+{
+    uint32_t before[DL_COUNT];
+    memcpy(before, s->timeout, sizeof(before));
+    set_timeouts(s);
+    /* All of a list move equally far, so it stays in order. */
+    for (enum deadline_kind kind = DL_IDLE; kind < DL_COUNT; kind++) {
+        struct deadline *d;
+        TAILQ_FOREACH(d, &s->due[kind], link)
+        d->due += s->timeout[kind] - before[kind];
+    }
 }
 
 void deadline_set(struct http_server *s, struct deadline *d, enum deadline_kind kind)

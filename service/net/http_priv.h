@@ -20,9 +20,10 @@
 enum {
     SCRATCH_BYTES = 65536,       /* most that one read takes */
     TICK_SHIFT = 17,             /* deadlines are counted in 2^17 us, 131 ms */
-    LINGER_MS = 2000,            /* a refused peer may read its answer for so long */
+    LINGER_MS = 2000,            /* a peer may take so long to read a last answer, or to ask */
     DISCARD_BYTES_MAX = 1 << 20, /* and send us so much meanwhile */
     ACCEPTS_PER_WAKE = 64,
+    BACKLOG = 4096,     /* connections that the kernel keeps for us */
     ID_PREFIX_LEN = 12, /* "req_" and 8 characters of this server */
     ID_COUNTER_LEN = 8,
     DATE_LINE_LEN = 37, /* "Date: Wed, 11 Nov 2026 00:00:00 GMT\r\n" */
@@ -64,6 +65,7 @@ struct conn {
     size_t discarded;  /* bytes that came after the last request */
     bool chunked;      /* of partial */
     bool continue_due; /* 100 Continue once the earlier answers are out */
+    bool asked;        /* a whole head has come at least once */
     bool stopped;      /* no request after those queued */
     bool paused;       /* pipeline_max or output_max reached */
     bool deaf;         /* not watched for reading */
@@ -114,7 +116,8 @@ struct http_server {
     int spare_fd;         /* given up to accept and close one connection when there are no more */
     bool accept_paused;   /* until the next tick */
     int64_t shed_said_us; /* when the log last heard of it */
-    bool draining;
+    bool retired;         /* what is asked from now on closes its connection */
+    bool draining;        /* and nothing new is accepted */
 
     struct conn_list conns, touched;
     unsigned conn_count, pending;
@@ -155,10 +158,14 @@ void deadlines_init(struct http_server *s);
 void deadline_set(struct http_server *s, struct deadline *d, enum deadline_kind kind);
 void deadline_clear(struct http_server *s, struct deadline *d);
 void deadlines_sweep(struct http_server *s);
+/* Takes time-outs that have changed into account, also for deadlines that are set. */
+void deadlines_configure(struct http_server *s);
 
 /* listener.c */
 void listeners_pause(struct http_server *s);
 void listeners_resume(struct http_server *s);
+/* Accepts all that waits. */
+void listeners_drain(struct http_server *s);
 void listeners_close(struct http_server *s);
 
 /* conn.c */

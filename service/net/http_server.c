@@ -111,9 +111,24 @@ void http_server_destroy(struct http_server **server)
     *server = NULL;
 }
 
+void http_server_configure(struct http_server *s, const struct http_conf *conf)
+{
+    s->conf = *conf;
+    deadlines_configure(s);
+}
+
+void http_server_retire(struct http_server *s, bool handed_over)
+{
+    s->retired = true;
+    if (handed_over)
+        listeners_close(s);
+}
+
 void http_server_drain(struct http_server *s)
 {
-    s->draining = true;
+    server_wake(s);
+    s->retired = s->draining = true;
+    listeners_drain(s);
     listeners_close(s);
     struct conn *c;
     TAILQ_FOREACH(c, &s->conns, all)
@@ -122,7 +137,13 @@ void http_server_drain(struct http_server *s)
 
 unsigned http_server_busy(const struct http_server *s)
 {
-    return s->pending;
+    unsigned busy = s->pending;
+    if (!s->draining)
+        return busy;
+    const struct conn *c;
+    TAILQ_FOREACH(c, &s->conns, all)
+    busy += !c->lingering;
+    return busy;
 }
 
 unsigned http_server_conns(const struct http_server *s)

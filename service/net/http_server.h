@@ -115,10 +115,19 @@ enum status http_listen_socket(const char *address, int *fd, char *bound, size_t
  * share a port unnoticed. ST_UNAVAILABLE when somebody does. */
 STATUS_MUSTCHECK
 enum status http_address_unused(const char *address, char *error, size_t error_size);
-/* Stops accepting; answers in flight finish with Connection: close; idle connections close. */
+/* The address that fd is bound to as http_listen_socket would take it; false for none such. */
+bool http_bound_address(int fd, char *text, size_t size);
+/* Puts other limits and deadlines into effect, also for connections that are open. */
+void http_server_configure(struct http_server *s, const struct http_conf *conf);
+/* Answers say Connection: close from now on. Connections are accepted as before, unless others
+ * listen to the same sockets and go on with it (handed_over): then the sockets are let go of. */
+void http_server_retire(struct http_server *s, bool handed_over);
+/* Accepts what waits, then no more. What has been asked is answered, with Connection: close; who
+ * connected and has not asked yet may do so for LINGER_MS; idle connections close. */
 void http_server_drain(struct http_server *s);
-/* Unanswered exchanges and open connections now. */
+/* Unanswered exchanges; while draining also connections that are not done. */
 unsigned http_server_busy(const struct http_server *s);
+/* Open connections now. */
 unsigned http_server_conns(const struct http_server *s);
 
 /* Call at the end of every loop turn: writes what this turn's answers collected. */

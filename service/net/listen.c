@@ -1,4 +1,4 @@
-#include "net/http_server.h"
+#include "net/http_priv.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096, HOST_MAX = 255 };
+enum { HOST_MAX = 255 };
 
 /* Where the caller wants to hear what happened. */
 struct report {
@@ -83,20 +83,33 @@ static enum status listen_unix(struct report *r, const char *path, int *out)
     return ST_OK;
 }
 
+bool http_bound_address(int fd, char *text, size_t size)
+{
+    union {
+        struct sockaddr sa;
+        struct sockaddr_un un;
+        struct sockaddr_storage all;
+    } at = {.all.ss_family = AF_UNSPEC};
+    socklen_t len = sizeof(at.all);
+    char host[HOST_MAX + 1], port[8];
+    if (getsockname(fd, &at.sa, &len) != 0)
+        return false;
+    if (at.sa.sa_family == AF_UNIX) {
+        int n = len > sizeof(sa_family_t) ? (int)(len - sizeof(sa_family_t)) : 0;
+        snprintf(text, size, "unix:%.*s", n, at.un.sun_path);
+        return true;
+    }
+    if (getnameinfo(&at.sa, len, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return false;
+    snprintf(text, size, at.sa.sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+    return true;
+}
+
 static void tell_bound(struct report *r, int fd)
 {
-    struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
-    socklen_t len = sizeof(sa);
-    char host[HOST_MAX + 1], port[8];
-    if (r->bound_size == 0)
-        return;
-    if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0 ||
-        getnameinfo((struct sockaddr *)&sa, len, host, sizeof(host), port, sizeof(port),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    if (r->bound_size > 0 && !http_bound_address(fd, r->bound, r->bound_size))
         snprintf(r->bound, r->bound_size, "%s", r->address);
-        return;
-    }
-    snprintf(r->bound, r->bound_size, sa.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
 /* "host:port" or "[v6]:port" in two; an empty host is every address. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -111,6 +112,17 @@ void listeners_resume(struct http_server *s)
     for (struct listener *l = s->listeners; l; l = l->next) {
         if (event_add(l->event, NULL) != 0)
             s->accept_paused = true;
+    }
+}
+
+void listeners_drain(struct http_server *s)
+{
+    for (struct listener *l = s->listeners; l; l = l->next) {
+        struct pollfd waiting = {.fd = l->fd, .events = POLLIN};
+        /* As many as the kernel keeps; a crowd that goes on coming must not hold up the end. */
+        for (int i = 0; i < BACKLOG && !s->accept_paused && poll(&waiting, 1, 0) == 1;
+             i += ACCEPTS_PER_WAKE)
+            listener_ready(l->fd, EV_READ, l);
     }
 }
 

@@ -165,7 +165,8 @@ static enum http_progress head_take(struct conn *c, const char *data, size_t n)
     x->head = &s->head;
     x->http10 = s->head.minor == 0;
     x->head_only = s->head.method == HTTP_HEAD;
-    x->close_after = !s->head.keep_alive || s->draining;
+    x->close_after = !s->head.keep_alive || s->retired;
+    c->asked = true;
     name_exchange(x);
     if (!head_acceptable(c, x))
         return c->stopped ? HTTP_BAD : HTTP_DONE;
@@ -244,7 +245,7 @@ static void dispatch(struct conn *c, const char *data, bool fresh, struct str bo
     }
     x->head = &s->head;
     x->body = body;
-    x->close_after |= s->draining;
+    x->close_after |= s->retired;
     exchange_enqueue(c, x);
     s->current = x;
     s->app.on_request(s->app.ctx, x);

@@ -25,7 +25,7 @@ static void test_defaults_come_from_the_table(void **state)
 #define SAME_STR(field, def)                            assert_string_equal(field, def)
 #define SAME_INT(field, def)                            assert_int_equal(field, def)
 #define SAME_BOOL(field, def)                           assert_int_equal(field, def)
-#define X(kind, key, def, min, max, unit, secret, help) SAME_##kind(cfg.key, def);
+#define X(kind, key, def, min, max, unit, flags, help) SAME_##kind(cfg.key, def);
     CONFIG_TABLE(X)
 #undef X
     config_fini(&cfg);
@@ -243,7 +243,7 @@ static void test_markdown(void **state)
     for (size_t i = 0; i < out.len; i++)
         lines += out.data[i] == '\n';
     buf_char(&out, '\0');
-#define X(kind, key, def, min, max, unit, secret, help) +1
+#define X(kind, key, def, min, max, unit, flags, help) +1
     assert_int_equal(lines, 2 CONFIG_TABLE(X));
 #undef X
     assert_ptr_equal(strstr(out.data, "| key | default | unit | meaning |\n|---"), out.data);
