@@ -31,8 +31,8 @@ enum status app_init(struct app *app, char *error, size_t size);
 void app_fini(struct app *app);
 
 /* Migrates and reads the catalogue, waiting a while for MariaDB; refuses a Redis that may evict;
- * then starts threads and opens the sockets, or takes those in fds (n of them; 0: opens). They are
- * closed on failure. Nothing is accepted yet. */
+ * then starts threads and opens the sockets, or takes those in fds (n of them; 0: opens).
+ * Nothing is accepted yet. */
 STATUS_MUSTCHECK
 enum status app_start(struct app *app, const int *fds, unsigned n, char *error, size_t size);
 /* Lets the workers accept. */

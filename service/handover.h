@@ -23,7 +23,7 @@ struct handover_gift {
     int ready_fd; /* where the old process waits; -1: nobody does */
 };
 
-/* Reads and clears LISTEN_* in the environment, so call it before threads start. */
+/* Reads and clears LISTEN_* in the environment, so call it before threads start that read it. */
 void handover_take(struct handover_gift *gift);
 /* Lets the old process go. */
 void handover_tell_ready(struct handover_gift *gift);

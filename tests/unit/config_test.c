@@ -22,9 +22,9 @@ static void test_defaults_come_from_the_table(void **state)
     char error[200];
     assert_int_equal(config_parse(&cfg, STR(""), error, sizeof(error)), ST_OK);
     assert_string_equal(error, "");
-#define SAME_STR(field, def)                            assert_string_equal(field, def)
-#define SAME_INT(field, def)                            assert_int_equal(field, def)
-#define SAME_BOOL(field, def)                           assert_int_equal(field, def)
+#define SAME_STR(field, def)                           assert_string_equal(field, def)
+#define SAME_INT(field, def)                           assert_int_equal(field, def)
+#define SAME_BOOL(field, def)                          assert_int_equal(field, def)
 #define X(kind, key, def, min, max, unit, flags, help) SAME_##kind(cfg.key, def);
     CONFIG_TABLE(X)
 #undef X
@@ -233,6 +233,44 @@ static void test_unreadable_files(void **state)
     assert_string_equal(error, "/dev/zero is larger than 1048576 bytes");
 }
 
+static void parse(struct config *cfg, const char *text)
+{
+    char error[200];
+    assert_int_equal(config_parse(cfg, str_from(text), error, sizeof(error)), ST_OK);
+}
+
+static void test_adopts_what_may_be_reloaded(void **state)
+{
+    struct config cfg, next;
+    char changed[CONFIG_KEYS_MAX], held_back[CONFIG_KEYS_MAX];
+    parse(&cfg, "log_level = info\nworkers = 2\nredis_password = old");
+    parse(&next, "log_level = debug\nidle_timeout_ms = 500\nworkers = 3\nredis_password = new\n"
+                 "production = no");
+    config_adopt(&cfg, &next, changed, held_back);
+    assert_string_equal(changed, "idle_timeout_ms log_level");
+    assert_string_equal(held_back, "workers redis_password production");
+    assert_string_equal(cfg.log_level, "debug");
+    assert_int_equal(cfg.idle_timeout_ms, 500);
+    assert_int_equal(cfg.workers, 2);
+    assert_string_equal(cfg.redis_password, "old");
+    assert_true(cfg.production);
+    assert_memory_equal(&next, &empty, sizeof(next));
+    parse(&next, "log_level = debug\nidle_timeout_ms = 500\nworkers = 2\nredis_password = old");
+    config_adopt(&cfg, &next, changed, held_back);
+    assert_string_equal(changed, "");
+    assert_string_equal(held_back, "");
+    config_fini(&cfg);
+}
+
+static void test_key_lists_have_room_for_all(void **state)
+{
+    size_t bytes = 0;
+#define X(kind, key, def, min, max, unit, flags, help) bytes += sizeof(#key);
+    CONFIG_TABLE(X)
+#undef X
+    assert_true(bytes < CONFIG_KEYS_MAX);
+}
+
 static void test_markdown(void **state)
 {
     struct buf out;
@@ -246,10 +284,11 @@ static void test_markdown(void **state)
 #define X(kind, key, def, min, max, unit, flags, help) +1
     assert_int_equal(lines, 2 CONFIG_TABLE(X));
 #undef X
-    assert_ptr_equal(strstr(out.data, "| key | default | unit | meaning |\n|---"), out.data);
-    assert_non_null(strstr(out.data, "| `redis_timeout_ms` | `2000` | ms | Deadline of"));
-    assert_non_null(strstr(out.data, "| `production` | `true` |  | Refuses"));
-    assert_non_null(strstr(out.data, "| `master_key` |  |  | 64 hex"));
+    assert_ptr_equal(strstr(out.data, "| key | default | unit | SIGHUP | meaning |\n|---"),
+                     out.data);
+    assert_non_null(strstr(out.data, "| `redis_timeout_ms` | `2000` | ms |  | Deadline of"));
+    assert_non_null(strstr(out.data, "| `production` | `true` |  |  | Refuses"));
+    assert_non_null(strstr(out.data, "| `master_key` |  |  |  | 64 hex"));
     buf_fini(&out);
 }
 
@@ -266,6 +305,8 @@ int main(void)
         cmocka_unit_test(test_environment_beats_file_beats_default),
         cmocka_unit_test(test_environment_refusals),
         cmocka_unit_test(test_unreadable_files),
+        cmocka_unit_test(test_adopts_what_may_be_reloaded),
+        cmocka_unit_test(test_key_lists_have_room_for_all),
         cmocka_unit_test(test_markdown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 #include "http_fixture.h"
+#include "net/http_priv.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -7,6 +8,7 @@ static void drains(void **state)
     struct rig *r = rig_open(&rig_conf);
     struct client *idle = client_open(r), *busy = client_open(r), *part = client_open(r);
     struct reply reply;
+    client_ask(idle, GET("/hello"));
     client_send(busy, GET("/hold") GET("/hold"));
     client_send(part, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhel");
     assert_alive(idle);
@@ -30,6 +32,104 @@ static void drains(void **state)
     assert_int_equal(http_server_busy(r->server), 0);
     client_close(idle);
     client_close(busy);
+    rig_close(r);
+}
+
+/* Sends without a turn of the server's loop. */
+static void slip(struct client *c, const char *text)
+{
+    assert_int_equal(send(c->fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+static void asked_before_the_drain_is_answered(void **state)
+{
+    struct rig *r = rig_open(&rig_conf);
+    struct client *kept = client_open(r), *fresh = client_open(r), *silent = client_open(r);
+    struct reply reply;
+    client_ask(kept, GET("/hello"));
+    WAIT_FOR(r, http_server_conns(r->server) == 3);
+    /* In the sockets' buffers, but not read when the drain begins. */
+    slip(kept, GET("/hello"));
+    slip(fresh, GET("/hello"));
+    struct client *queued = client_open(r); /* not even accepted */
+    slip(queued, GET("/hello"));
+    http_server_drain(r->server);
+    assert_int_equal(http_server_conns(r->server), 4);
+    struct client *const all[] = {kept, fresh, queued};
+    for (unsigned i = 0; i < 3; i++) {
+        client_reply(all[i], false, &reply);
+        assert_int_equal(reply.status, 200);
+        assert_non_null(strstr(reply.head, "Connection: close\r\n"));
+        assert_closed(all[i]);
+        client_close(all[i]);
+    }
+    WAIT_FOR(r, http_server_busy(r->server) == 1);
+    assert_alive(silent); /* it may still ask */
+    assert_closed(silent);
+    assert_int_equal(http_server_busy(r->server), 0);
+    client_close(silent);
+    rig_close(r);
+}
+
+static void who_connects_and_is_silent_does_not_hold_up_the_end(void **state)
+{
+    struct rig *r = rig_open(&rig_conf);
+    struct client *silent = client_open(r);
+    http_server_drain(r->server);
+    assert_int_equal(http_server_busy(r->server), 1);
+    assert_closed(silent);
+    assert_int_equal(http_server_busy(r->server), 0);
+    client_close(silent);
+    rig_close(r);
+}
+
+static void retired_it_closes_what_it_answers(void **state)
+{
+    struct rig *r = rig_open(&rig_conf);
+    struct client *kept = client_open(r);
+    client_ask(kept, GET("/hello"));
+    http_server_retire(r->server, false);
+    settle(r);
+    assert_false(client_ended(kept));
+    assert_non_null(strstr(client_ask(kept, GET("/hello"))->head, "Connection: close\r\n"));
+    assert_closed(kept);
+    struct client *later = client_open(r);
+    assert_non_null(strstr(client_ask(later, GET("/hello"))->head, "Connection: close\r\n"));
+    client_close(kept);
+    client_close(later);
+    rig_close(r);
+}
+
+static void handed_over_it_leaves_the_queue_to_the_next(void **state)
+{
+    struct rig *r = rig_open(&rig_conf);
+    int next = fcntl(r->server->listeners->fd, F_DUPFD_CLOEXEC, 0);
+    http_server_retire(r->server, true);
+    struct client *c = client_open(r);
+    settle(r);
+    assert_int_equal(http_server_conns(r->server), 0);
+    int fd = accept(next, NULL, NULL);
+    assert_true(fd >= 0);
+    close(fd);
+    close(next);
+    client_close(c);
+    rig_close(r);
+}
+
+static void new_time_outs_hold_for_open_connections(void **state)
+{
+    struct rig *r = rig_open(&rig_conf);
+    struct http_conf conf = rig_conf;
+    struct client *old = client_open(r);
+    client_ask(old, GET("/hello"));
+    conf.idle_timeout_ms = 150;
+    http_server_configure(r->server, &conf);
+    struct client *young = client_open(r);
+    client_ask(young, GET("/hello"));
+    assert_closed(young);
+    assert_closed(old);
+    client_close(old);
+    client_close(young);
     rig_close(r);
 }
 
@@ -125,6 +225,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(drains),
+        cmocka_unit_test(asked_before_the_drain_is_answered),
+        cmocka_unit_test(who_connects_and_is_silent_does_not_hold_up_the_end),
+        cmocka_unit_test(retired_it_closes_what_it_answers),
+        cmocka_unit_test(handed_over_it_leaves_the_queue_to_the_next),
+        cmocka_unit_test(new_time_outs_hold_for_open_connections),
         cmocka_unit_test(streams_until_the_peer_goes),
         cmocka_unit_test(streams_end_for_who_reads_too_slowly),
         cmocka_unit_test(streams_end_with_the_service),
