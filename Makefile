@@ -45,12 +45,13 @@ SERVICE := $(foreach room,$(ROOMS),$(wildcard service/$(room)/*.c))
 SERVICE_O := $(SERVICE:%.c=$(O)/%.o)
 MAIN := $(wildcard service/*.c)
 SANDBOX := $(wildcard ops/sandbox/*.c)
+CTL := $(wildcard ops/snapupctl/*.c)
 BENCH := $(wildcard bench/*.c)
 UNIT := $(basename $(notdir $(wildcard tests/unit/*_test.c)))
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/*_fuzz.c)))
-SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(BENCH)
+SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(CTL) $(BENCH)
 ALL_C := $(SHIPPED) $(wildcard tests/unit/*.c tests/fuzz/*.c)
-ALL_H := $(wildcard service/*.h service/*/*.h ops/sandbox/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h)
+ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h)
 SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support .ci)
 
 Q := $(if $(V),,@)
@@ -124,21 +125,25 @@ docs: all ## writes README's configuration table from the code
 	@ops/dev/check write-docs
 
 SHARE := $(PREFIX)/share/snapup
-install: all ## DESTDIR= PREFIX=/usr/local: programs, schema, functions, samples, systemd unit
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SHARE)/schema $(DESTDIR)$(PREFIX)/lib/systemd/system
-	$(Q)install -m 755 build/release/snapup build/release/snapup-bench build/release/snapup-sandbox \
-		$(DESTDIR)$(PREFIX)/bin
+install: all ## DESTDIR= PREFIX=/usr/local: programs, schema, functions, samples, systemd units
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SHARE)/schema \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	$(Q)install -m 755 build/release/snapup build/release/snapupctl build/release/snapup-bench \
+		build/release/snapup-sandbox $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -m 644 schema/*.sql $(DESTDIR)$(SHARE)/schema
 	$(Q)install -m 644 service/redis/functions.lua service/api/openapi.yaml $(DESTDIR)$(SHARE)
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.conf >$(DESTDIR)$(SHARE)/snapup.conf.sample
-	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/snapup.service
+	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/snapup.service
+	$(Q)install -m 644 ops/units/snapup.socket $(DESTDIR)$(PREFIX)/lib/systemd/system
+	$(Q)install -m 644 ops/units/snapup.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/snapup.conf
 
 clean: ## removes build/; var/ stays
 	$(Q)rm -rf build
 
 # --- Build (one MODE each) ----------------------------------------------------------------------------
 
-programs: $(O)/snapup $(O)/snapup-sandbox $(O)/snapup-bench
+programs: $(O)/snapup $(O)/snapupctl $(O)/snapup-sandbox $(O)/snapup-bench
 	@:
 units: $(UNIT:%=$(O)/unit/%)
 	@:
@@ -163,6 +168,9 @@ $(O)/libsnapup.a: $(SERVICE_O)
 LINK = $(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(O)/snapup: $(MAIN:%.c=$(O)/%.o) $(O)/libsnapup.a
+	$(LINK)
+
+$(O)/snapupctl: $(CTL:%.c=$(O)/%.o) $(O)/libsnapup.a
 	$(LINK)
 
 $(O)/snapup-sandbox: $(SANDBOX:%.c=$(O)/%.o) $(O)/libsnapup.a
