@@ -198,6 +198,7 @@ void handover_cancel(struct handover *h)
 {
     if (h->child == 0)
         return;
-    kill(h->child, SIGTERM);
+    kill(h->child, SIGKILL); /* it has nothing to finish, and may not listen to signals yet */
+    waitpid(h->child, NULL, 0);
     forget(h);
 }

@@ -102,14 +102,16 @@ def shop(folder, stack, processes, settings):
 
 @pytest.fixture
 def instance(folder, shop, processes):
-    """Factory of context managers, each a further daemon that ends (cleanly) with its block."""
+    """Factory of context managers, each a further daemon that ends (cleanly) with its block; with
+    start_it=False it is the test that starts it."""
 
     @contextlib.contextmanager
-    def start(**settings):
+    def start(start_it=True, **settings):
         name = f"snapup-{len(processes)}"
         daemon = snapup.Instance(folder, {**shop.instance.settings, **settings}, name=name)
         processes.append(daemon)
-        daemon.start()
+        if start_it:
+            daemon.start()
         try:
             yield daemon
         finally:

@@ -4,7 +4,7 @@ Nothing but the standard library. The pieces:
 
     Stack       private Redis and MariaDB (ops/stack), with sql() and redis()
     Sandbox     the payment channel's player, snapup-sandbox
-    Instance    one daemon: its client, its log, start/stop/kill
+    Instance    one daemon: its client, its log, start/stop/kill/upgrade
     Client      HTTP with keep-alive; request() never raises on a status
     RawConn     bytes on a socket, for requests that no client would send
     Shop        what tests ask for: make_sale, buy, pay, audit, webhook, ...
@@ -299,20 +299,49 @@ def in_parallel(calls, threads=32):
 # --- Processes ---------------------------------------------------------------------------------------
 
 
+class Stranger:
+    """A process that is not our child, with what a Popen has. How it ended cannot be known."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def poll(self):
+        try:
+            stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        return 0 if stat.rsplit(")", 1)[1].split()[0] == "Z" else None
+
+    def wait(self, timeout=None):
+        try:
+            wait_until(lambda: self.poll() is not None, timeout or 4 * PATIENCE_S)
+        except AssertionError:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout) from None
+        return 0
+
+    def send_signal(self, number):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+
 class Process:
     """A child with its output in a file; ended at the latest by stop()."""
 
     name = "process"
+    expected_codes = (0, -signal.SIGKILL)
 
     def __init__(self, folder):
         self.log_path = pathlib.Path(folder) / f"{self.name}.log"
         self.child = None
 
-    def spawn(self, argv, env):
+    def spawn(self, argv, env, pass_fds=()):
         with open(self.log_path, "ab") as log:
             self.child = subprocess.Popen(
                 [str(a) for a in argv], env=env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True)
+                stderr=subprocess.STDOUT, start_new_session=True, pass_fds=pass_fds)
 
     @property
     def alive(self):
@@ -358,7 +387,7 @@ class Process:
         found = SANITIZER.search(text)
         if found:
             return f"{self.name}: report in {self.log_path}:\n{text[max(0, found.start() - 200):][:8000]}"
-        if self.child is not None and self.child.poll() not in (None, 0, -signal.SIGKILL):
+        if self.child is not None and self.child.poll() not in (None, *self.expected_codes):
             return f"{self.name}: exit code {self.child.poll()}:\n{text[-4000:]}"
         return None
 
@@ -458,6 +487,7 @@ class Instance(Process):
         self.address = f"{self.host}:{self.port}"
         self.settings = {**settings, "listen": self.address}
         self.client = Client(self.host, self.port)
+        self.program = BUILD / "snapup"
 
     def command(self, verb):
         """Runs `snapup VERB` to its end and returns what it printed."""
@@ -468,9 +498,41 @@ class Instance(Process):
         return done.stdout
 
     def start(self, wait=True):
-        self.spawn([BUILD / "snapup", "serve"], clean_env(**self.settings))
+        self.spawn([self.program, "serve"], clean_env(**self.settings))
         if wait:
             self.wait_ready()
+
+    def start_given(self, sockets):
+        """Starts it as systemd would, with listening sockets of ours in place of its own."""
+        fds = [s.fileno() for s in sockets]
+        # Out of the way first: a number may be wanted by another one.
+        aside = " ".join(f"{50 + i}<&{fd}" for i, fd in enumerate(fds))
+        down = " ".join(f"{3 + i}<&{50 + i} {50 + i}<&-" for i in range(len(fds)))
+        script = f'LISTEN_PID=$$ LISTEN_FDS={len(fds)} exec "$0" serve'
+        self.spawn(["bash", "-c", f"exec {aside}; exec {down}; {script}", self.program],
+                   clean_env(**self.settings), pass_fds=fds)
+
+    def signal(self, number):
+        self.child.send_signal(number)
+
+    def events(self, name, offset=0):
+        """The lines of its log with that event, as dicts, from a byte offset (see log_size)."""
+        lines = (line for line in self.log(offset).splitlines() if f'"event":"{name}"' in line)
+        return [json.loads(line) for line in lines]
+
+    def wait_event(self, name, offset=0, timeout=PATIENCE_S):
+        return wait_until(lambda: self.events(name, offset), timeout,
+                          lambda: f"no {name} in the log:\n{self.log(offset)[-4000:]}")[-1]
+
+    def upgrade(self):
+        """SIGUSR2; returns when the next program serves and the old one has ended in order. From then on
+        this is the new one."""
+        offset, old = self.log_size(), self.child
+        self.signal(signal.SIGUSR2)
+        pid = self.wait_event("upgraded", offset, 4 * PATIENCE_S)["pid"]
+        self.child = Stranger(pid)
+        self.client.close()  # it was the old one's
+        assert old.wait(2 * PATIENCE_S) == 0, self.log(offset)[-4000:]
 
     def wait_ready(self, timeout=2 * PATIENCE_S):
         wait_until(lambda: not self.alive or self.is_ready(), timeout,

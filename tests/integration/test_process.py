@@ -1,10 +1,12 @@
 """The process itself: health, metrics, its own description, and what every answer has in common."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 
-from snapup import ROOT, STOREFRONT_KEY, unique
+from snapup import PATIENCE_S, ROOT, STOREFRONT_KEY, unique, wait_until
 
 EVERYWHERE = ["/livez", "/readyz", "/metrics", "/openapi.yaml", "/v1/sales", "/v1/sales/none", "/nowhere"]
 
@@ -205,3 +207,88 @@ def test_answers_say_how_long_they_took_in_debug_mode(shop, instance):
     with instance(log_level="debug") as other:
         timing = other.client.get("/v1/sales").expect(200).headers["Server-Timing"]
         assert re.fullmatch(r"total;dur=\d+\.\d", timing)
+
+
+# --- Settings of the stores --------------------------------------------------------------------------
+
+
+def warnings(shop):
+    answer = shop.client.get("/readyz").expect(200)
+    assert all(warning["detail"] for warning in answer.json["warnings"])
+    return {warning["code"] for warning in answer.json["warnings"]}
+
+
+@pytest.mark.parametrize("code,weaken,mend", [
+    ("innodb_flush_log_at_trx_commit", "SET GLOBAL innodb_flush_log_at_trx_commit = 2",
+     "SET GLOBAL innodb_flush_log_at_trx_commit = 1"),
+    ("redis_appendonly", "CONFIG SET appendonly no", "CONFIG SET appendonly yes"),
+    ("redis_appendfsync", "CONFIG SET appendfsync no", "CONFIG SET appendfsync everysec"),
+    ("redis_maxmemory_policy", "CONFIG SET maxmemory-policy allkeys-lru",
+     "CONFIG SET maxmemory-policy noeviction"),
+])
+def test_weak_settings_are_warned_of(shop, code, weaken, mend):
+    """It goes on selling: /readyz stays 200."""
+    def tell(command):
+        return shop.redis(*command.split()) if command.startswith("CONFIG") else shop.sql(command)
+
+    offset = shop.instance.log_size()
+    assert warnings(shop) == set()
+    tell(weaken)
+    try:
+        wait_until(lambda: warnings(shop) == {code})
+        assert shop.instance.metric("snapup_warnings") == 1
+        assert shop.instance.wait_event("warning", offset)["code"] == code
+    finally:
+        tell(mend)
+    wait_until(lambda: warnings(shop) == set())
+    assert shop.instance.metric("snapup_warnings") == 0
+
+
+@pytest.fixture
+def evicting_redis(folder):
+    """A Redis of the test's own that may evict; its settings' address, and functions to start and end it."""
+    path = folder / f"{unique('evict-')}.sock"
+    # Debian's redis-tools has the server under the second name; it goes by what it is called.
+    program = shutil.which("redis-server") or shutil.which("redis-check-rdb")
+    servers = []
+
+    def start():
+        servers.append(subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--maxmemory", "64mb",
+             "--maxmemory-policy", "allkeys-lru", "--dir", folder],
+            executable=program, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+        wait_until(path.exists)
+
+    yield f"unix:{path}", start
+    for server in servers:
+        server.terminate()
+        server.wait(PATIENCE_S)
+
+
+def test_a_redis_that_may_evict_is_refused_at_start(instance, evicting_redis):
+    address, start = evicting_redis
+    start()
+    with instance(start_it=False, redis=address) as daemon:
+        daemon.expected_codes = (1,)
+        daemon.start(wait=False)
+        assert daemon.child.wait(PATIENCE_S) == 1
+        assert f"Redis at {address} may evict" in daemon.log()
+        assert "CONFIG SET maxmemory-policy noeviction" in daemon.log()
+
+
+def test_a_redis_that_comes_later_and_may_evict_gets_no_sale(shop, instance, evicting_redis):
+    """Without Redis it starts, unready; the look at first contact is as strict as the one at start."""
+    address, start = evicting_redis
+    sale = shop.make_sale(stock=5)
+    with instance(start_it=False, redis=address) as daemon:
+        there = shop.at(daemon)
+        daemon.start(wait=False)
+        daemon.wait_event("listening")
+        wait_until(lambda: there.get_sale(sale).status == 200)
+        there.buy(sale).expect(503)
+        start()
+        daemon.wait_event("redis_may_evict")
+        there.buy(sale).expect(503, "recovering")
+        assert daemon.client.get("/readyz").expect(503).json["checks"]["gates"] == "recovering"
+    shop.buy(sale).expect(201)
+    shop.assert_audit_ok(sale)
