@@ -23,9 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(memcmp(&cfg, &empty, sizeof(cfg)) == 0);
         return 0;
     }
-#define CHECK_STR(field, min, max)                      check(strlen(field) + 1 > (min) && strlen(field) <= (max))
-#define CHECK_INT(field, min, max)                      check((field) >= (min) && (field) <= (max))
-#define CHECK_BOOL(field, min, max)                     check((field) == 0 || (field) == 1)
+#define CHECK_STR(field, min, max)                     check(strlen(field) + 1 > (min) && strlen(field) <= (max))
+#define CHECK_INT(field, min, max)                     check((field) >= (min) && (field) <= (max))
+#define CHECK_BOOL(field, min, max)                    check((field) == 0 || (field) == 1)
 #define X(kind, key, def, min, max, unit, flags, help) CHECK_##kind(cfg.key, min, max);
     CONFIG_TABLE(X)
 #undef X
