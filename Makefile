@@ -23,6 +23,7 @@ CFLAGS_release := -O2 -g $(HARDEN)
 LDFLAGS_release := $(HARDEN_LD)
 CFLAGS_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 LDFLAGS_asan := -fsanitize=address,undefined
+CPPFLAGS_asan := -DSNAPUP_CRASH_POINTS
 CFLAGS_tsan := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 LDFLAGS_tsan := -fsanitize=thread
 CFLAGS_fuzz := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
@@ -35,7 +36,7 @@ endif
 # build/deps-run has to install.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
-CPPFLAGS = -Iservice -D_GNU_SOURCE -DSNAPUP_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
+CPPFLAGS = -Iservice -D_GNU_SOURCE -DSNAPUP_VERSION='"$(VERSION)"' $(CPPFLAGS_$(MODE)) $(PKG_CFLAGS)
 CFLAGS := -std=gnu17 $(WARN) $(CFLAGS_$(MODE)) -pthread
 LDFLAGS := $(LDFLAGS_$(MODE)) -pthread
 LIBS = $(PKG_LIBS) -linih

@@ -286,7 +286,12 @@ static bool names_key(struct str name, const char *key)
 
 static void set_from_variable(struct load *ld, struct str name, const char *value)
 {
-    static const char *const others[] = {"state", "config", "build"};
+    static const char *const others[] = {
+        "state", "config", "build",
+#ifdef SNAPUP_CRASH_POINTS
+        "crash_at", /* read where it is needed; see base/crash.h */
+#endif
+    };
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (names_key(name, others[i]))
             return;

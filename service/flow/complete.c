@@ -1,6 +1,7 @@
 #include "flow/complete.h"
 
 #include "base/config.h"
+#include "base/crash.h"
 #include "flow/stock.h"
 
 #include <stdio.h>
@@ -70,9 +71,13 @@ enum status completion_flush(struct completion *c)
 {
     const int64_t epoch = c->sale->shard[c->shard].epoch;
     enum status st = c->n > 0 ? write_orders(c) : ST_OK;
+    if (c->entries > 0)
+        CRASH_POINT(sweep_after_commit);
     if (st == ST_OK && c->entries > 0)
         st = gate_settle(c->s, c->sale, c->shard, epoch, (const char(*)[GATE_ID_MAX])c->id,
                          c->entries, c->hold, gather_losers(c));
+    if (c->entries > 0)
+        CRASH_POINT(sweep_after_settle);
     if (st == ST_OK)
         metrics_add(c->s->metrics, M_BATCHES_COMPLETED, c->entries);
     c->n = c->entries = 0;

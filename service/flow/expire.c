@@ -1,6 +1,7 @@
 #include "flow/expire.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/gate.h"
 #include "flow/orders.h"
@@ -142,7 +143,10 @@ static enum status close_orders(struct batch *b)
     for (unsigned i = 0; i < b->n && st == ST_OK; i++)
         if (b->row[i].kind == 0)
             st = release_group(b, i);
-    return st == ST_OK ? outbox_write(b->s, b->row, b->n) : st;
+    if (st == ST_OK)
+        st = outbox_write(b->s, b->row, b->n);
+    CRASH_POINT(expire_before_commit);
+    return st;
 }
 
 /* The orders of this term's sales that are due, as one statement. */
@@ -229,6 +233,8 @@ static enum status sweep_term(struct batch *b, const struct snapshot *snap, cons
         st = close_batch(b, term, &p);
         if (st != ST_OK)
             return st;
+        if (b->n > 0)
+            CRASH_POINT(expire_after_commit);
         metrics_add(b->s->metrics, M_ORDERS_EXPIRED, b->n);
         outbox_deliver(b->s, b->row, b->n);
         if (b->n < BATCH)

@@ -1,6 +1,7 @@
 #include "flow/idempotency.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/hmac.h"
 #include "flow/engine.h"
 
@@ -101,6 +102,7 @@ enum status idem_begin(struct session *s, const struct idem_key *key, struct ide
                              "fingerprint, resource, status, body, started_ms) "
                              "VALUES (?, ?, ?, ?, ?, ?, 0, '', ?)",
                              row, 7, NULL, NULL, NULL);
+    CRASH_POINT(idem_after_claim);
     return st == ST_DUPLICATE ? judge_earlier(s, key, out, body, now) : st;
 }
 
@@ -108,6 +110,7 @@ void idem_finish(struct session *s, const struct idem_key *k, uint16_t status, s
 {
     if (!k->given)
         return;
+    CRASH_POINT(idem_before_finish);
     const struct sql_val args[] = {SQL_INT(status),        SQL_STR(body),
                                    SQL_INT(k->storefront), SQL_STR(k->caller),
                                    SQL_Z(k->route),        SQL_BYTES(k->idem, KEY_LEN)};

@@ -1,6 +1,7 @@
 #include "flow/orders.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/gate.h"
 #include "flow/outbox.h"
@@ -240,6 +241,7 @@ enum status order_cancel(struct session *s, const struct uid *id, const struct o
         return queued == ST_OK ? ST_INVALID_STATE : queued;
     }
     if (released) {
+        CRASH_POINT(cancel_after_commit);
         metrics_add(s->metrics, M_ORDERS_CANCELLED, 1);
         outbox_deliver(s, &row, 1);
     }

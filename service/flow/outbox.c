@@ -1,6 +1,7 @@
 #include "flow/outbox.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/gate.h"
 #include "flow/recover.h"
@@ -84,7 +85,9 @@ static void tell_releases(struct session *s, const struct snapshot *snap, const 
             snapshot_item(snap, rows[i].item, &item) == sale)
             call_add(call, &rows[i], item->sku);
     }
+    CRASH_POINT(deliver_before_call);
     enum status st = gate_release(s, sale, shard, call->epoch, call->hold, call->n);
+    CRASH_POINT(deliver_after_call);
     if (st == ST_FENCED)
         recover_request(s->engine, sale->shard[shard].live, 0);
     for (unsigned i = 0; st == ST_OK && i < call->n; i++)

@@ -1,6 +1,7 @@
 #include "flow/payments.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/engine.h"
 
 #include <stdlib.h>
@@ -186,7 +187,9 @@ enum status payment_create(struct session *s, const struct payment_wish *wish, s
                                   .amount = out->amount,
                                   .return_url = str_from(out->return_url)};
     memcpy(trade.currency, out->currency, sizeof(trade.currency));
+    CRASH_POINT(payment_before_call);
     st = channel->create(state, &trade, &answer);
+    CRASH_POINT(payment_after_call);
     if (st != ST_OK) {
         LOG(s->engine->log, LOG_WARN, "channel_refused", LF_Z("channel", channel->name),
             LF_Z("status", status_info(st)->name));

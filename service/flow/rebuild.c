@@ -1,6 +1,7 @@
 #include "flow/rebuild.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/gate.h"
 
@@ -332,6 +333,7 @@ static enum status load(struct rebuild *r)
     st = sql_begin_snapshot(r->s->sql);
     if (st == ST_OK)
         st = load_holds(r);
+    CRASH_POINT(rebuild_mid_load);
     if (st == ST_OK)
         st = load_seen(r);
     if (st == ST_OK)
@@ -372,17 +374,23 @@ enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned s
     atomic_store(&live->filter_current, false);
     enum status st = r.hold && r.filter ? bump(&r) : ST_UNAVAILABLE;
     if (st == ST_OK) {
+        CRASH_POINT(rebuild_after_bump);
         load_args(&r, "close");
         st = load_call(&r);
+        CRASH_POINT(rebuild_after_close);
     }
     if (st == ST_OK)
         st = rebuild_from_log(s, sale, shard, r.opened, r.epoch);
+    CRASH_POINT(rebuild_after_log);
     if (st == ST_OK)
         st = note_opened(&r);
+    CRASH_POINT(rebuild_after_note);
     if (st == ST_OK)
         st = load(&r);
+    CRASH_POINT(rebuild_before_open);
     if (st == ST_OK)
         st = open_gate(&r);
+    CRASH_POINT(rebuild_after_open);
     if (st == ST_OK)
         metrics_add(s->metrics, M_REBUILDS, 1);
     atomic_store(&live->wins, -1);

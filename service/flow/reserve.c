@@ -1,6 +1,7 @@
 #include "flow/reserve.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/recover.h"
 #include "flow/reserve_priv.h"
 
@@ -273,6 +274,10 @@ static void lane_send(struct lane *lane)
     }
     fill_args(r, lane, b);
     b->sent_us = clock_mono_us();
+    if (lane->acks > 0)
+        CRASH_POINT(ack_before);
+    if (b->n > 0)
+        CRASH_POINT(reserve_before_call);
     if (redis_link_call(r->link, &r->args, batch_reserved, b) != ST_OK) {
         lane->acking = 0;
         batch_refuse(b, ST_UNAVAILABLE);

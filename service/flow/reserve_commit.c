@@ -1,5 +1,6 @@
 /* What MariaDB said of a batch: winners are answered once they are durable. */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/gate.h"
 #include "flow/recover.h"
 #include "flow/reserve_priv.h"
@@ -39,6 +40,7 @@ static void submit(struct batch *b)
 void commit_winners(struct batch *b, unsigned n)
 {
     struct reserve *r = b->lane->r;
+    CRASH_POINT(reserve_after_call);
     b->n = n;
     for (unsigned i = 0; i < n; i++) {
         struct purchase *p = b->p[i];
@@ -88,6 +90,7 @@ void commit_lost(struct lane *lane, struct purchase *lost)
 static void on_released(void *arg, enum status st, const struct redisReply *reply)
 {
     struct lane *lane = arg;
+    CRASH_POINT(release_after);
     lane->r->busy--;
     if (st != ST_OK || redis_reply_status(reply) != ST_OK || gate_answer(reply) != ST_OK)
         sweep_doubt(lane->live); /* the entry is still there, and says what to give back */
@@ -111,6 +114,7 @@ static void release_losers(struct batch *b, const struct purchase *const *losers
         args_add(&r->args, losers[i]->row.id.b, UID_LEN);
         args_add(&r->args, &generation, 1);
     }
+    CRASH_POINT(release_before);
     if (redis_link_call(r->link, &r->args, on_released, b->lane) == ST_OK)
         r->busy++; /* until its log entry is gone */
     else
@@ -164,7 +168,10 @@ static void finish_committed(struct lane *lane, struct purchase *p, enum status 
         return;
     }
     switch (outcome) {
-    case ST_OK: purchase_finish(r, p, BUY_DURABLE, ST_OK); break;
+    case ST_OK:
+        CRASH_POINT(answer_before);
+        purchase_finish(r, p, BUY_DURABLE, ST_OK);
+        break;
     case ST_DUPLICATE:
     case ST_INVALID_STATE: purchase_finish(r, p, BUY_LOOKUP, ST_IDEMPOTENCY_IN_PROGRESS); break;
     default: purchase_finish(r, p, BUY_REFUSED, outcome); break;
@@ -191,9 +198,10 @@ void lane_retry_fenced(struct lane *lane)
     lane->fenced_last = &lane->fenced;
     for (; p; p = next) {
         next = p->next;
-        if (shard)
+        if (shard) {
+            CRASH_POINT(reserve_again_before);
             lane_push(lane, p);
-        else if (p->told || now - p->fenced_us < FENCED_US)
+        } else if (p->told || now - p->fenced_us < FENCED_US)
             lane_fence(lane, p);
         else
             purchase_finish(lane->r, p, BUY_REFUSED, ST_RECOVERING);

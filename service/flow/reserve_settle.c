@@ -1,5 +1,6 @@
 /* What Redis said of a batch: losers are answered at once, winners go on to be written. */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/gate.h"
 #include "flow/recover.h"
 #include "flow/reserve_priv.h"
@@ -136,6 +137,8 @@ void batch_reserved(void *arg, enum status st, const struct redisReply *reply)
     lane->in_flight = false;
     metrics_time(r->metrics, MT_RESERVE, clock_mono_us() - b->sent_us);
     st = reply_status(b, st, reply);
+    if (st == ST_OK && b->n == 0)
+        CRASH_POINT(ack_after);
     if (st == ST_OK) {
         const struct snapshot *snap = catalog_read(r->reader);
         const struct sale *sale = snapshot_sale_by_no(snap, lane->live->sale_no);

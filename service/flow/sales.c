@@ -1,6 +1,7 @@
 #include "flow/sales.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/recover.h"
 
@@ -208,6 +209,7 @@ enum status sale_move(struct session *s, uint32_t storefront, struct str id, enu
         st = move_once(s, storefront, id, event, &sale);
     if (st != ST_OK)
         return st;
+    CRASH_POINT(publish_after_allocate);
     st = catalog_reload(s->engine->catalog, s->sql);
     if (st == ST_OK && event == SALE_PUBLISH && recover_sale(s, sale.no) != ST_OK)
         LOG(s->engine->log, LOG_WARN, "gate_opens_later", LF_STR("sale", id));

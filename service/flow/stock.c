@@ -1,6 +1,7 @@
 #include "flow/stock.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/gate.h"
 #include "flow/outbox.h"
@@ -111,6 +112,7 @@ static enum status add_units(struct session *s, const struct sale *sale,
         return ST_OK; /* the outbox has what Redis is still to be told */
     if (st != ST_OK)
         return st;
+    CRASH_POINT(stock_add_after_commit);
     outbox_deliver(s, out, n);
     for (unsigned i = 0; i < sale->shards; i++)
         atomic_store(&item->live[i].refuse, false);
@@ -181,11 +183,13 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
         return st;
     if (code != 'W')
         return ST_NOT_ENOUGH_LEFT;
+    CRASH_POINT(stock_take_after_gate);
     /* Repeating is safe: the movement's id is unique. */
     st = ST_CONFLICT;
     for (int i = 0; i < TRIES && (st == ST_CONFLICT || st == ST_UNKNOWN); i++)
         st = stock_take_commit(s, sale, shard, sale->shard[shard].epoch, &row, reason);
     if (st == ST_OK || st == ST_DUPLICATE) {
+        CRASH_POINT(stock_take_after_commit);
         if (gate_ack(s, sale, shard, log_id) != ST_OK)
             sweep_doubt(live);
         return ST_OK;

@@ -1,6 +1,7 @@
 #include "flow/sweep.h"
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/complete.h"
 #include "flow/engine.h"
 #include "flow/recover.h"
@@ -136,6 +137,7 @@ static enum status complete(struct sweep *w, const struct intent_entry *e)
 {
     enum status st = ST_OK;
     if (!w->completion) {
+        CRASH_POINT(sweep_before_complete);
         LOG(w->s->engine->log, LOG_WARN, "completing_batches", LF_STR("sale", w->sale->id),
             LF_INT("shard", w->shard));
         st = completion_create(w->s, w->sale, w->shard, &w->completion);

@@ -1,5 +1,6 @@
 /* Notifications of channels: recorded once, applied once. */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/payments.h"
 
@@ -125,6 +126,7 @@ static enum status settle_once(struct settle *t)
         st = apply(t);
     if (st == ST_OK)
         st = record_event(t);
+    CRASH_POINT(webhook_before_commit);
     if (st == ST_OK)
         return sql_commit(t->s->sql);
     sql_rollback(t->s->sql);
@@ -149,6 +151,7 @@ enum status webhook_apply(struct session *s, const struct channel *channel,
     /* A lost answer is safe to repeat: the event's row says whether it was applied. */
     for (int i = 0; i < TRIES && (st == ST_CONFLICT || st == ST_UNKNOWN); i++)
         st = settle_once(&t);
+    CRASH_POINT(webhook_after_commit);
     if (st == ST_DUPLICATE) {
         t.outcome = WEBHOOK_REPEATED;
         t.paid = false;

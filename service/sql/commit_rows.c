@@ -1,5 +1,6 @@
 /* The transaction that writes a group of orders. */
 #include "base/clock.h"
+#include "base/crash.h"
 #include "sql/committer.h"
 
 #include <stdlib.h>
@@ -232,6 +233,7 @@ static enum status write_orders(struct group *g, bool careful)
     enum status st = pull_back_sweep(g);
     if (st == ST_OK)
         st = careful ? insert_carefully(g) : insert_plainly(g);
+    CRASH_POINT(commit_after_insert);
     return st == ST_OK ? count_units(g) : st;
 }
 
@@ -252,9 +254,12 @@ static enum status run_transaction(struct group *g, bool careful)
         st = write_orders(g, careful);
     if (st == ST_OK)
         st = write_lost(g);
+    CRASH_POINT(commit_before_commit);
     if (st == ST_OK)
-        return sql_commit(g->sql);
-    sql_rollback(g->sql);
+        st = sql_commit(g->sql);
+    else
+        sql_rollback(g->sql);
+    CRASH_POINT(commit_after_commit);
     return st;
 }
 

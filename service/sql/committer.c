@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/config.h"
+#include "base/crash.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -151,6 +152,7 @@ static void *committer_main(void *arg)
     if (!w.rows || !w.flat || sql_create(&c->conf, c->log, &w.sql) != ST_OK)
         abort(); /* at start, without memory: nothing was promised yet */
     while (group_gather(&w)) {
+        CRASH_POINT(commit_before_begin);
         group_commit(&w);
         group_return(&w);
     }
