@@ -61,7 +61,7 @@ BUILD = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help all run up down test unit integration asan fuzz bench fmt check docs install clean deps \
+.PHONY: help all run up down test unit integration crash asan fuzz bench fmt check docs install clean deps \
 	programs units fuzzers tidy
 
 help: ## this list
@@ -90,6 +90,7 @@ deps: ## installs missing Debian packages, also those of test, fuzz and check
 test: ## all tests, under AddressSanitizer and UBSan
 	+$(Q)$(MAKE) --no-print-directory unit
 	+$(Q)$(MAKE) --no-print-directory integration
+	+$(Q)$(MAKE) --no-print-directory crash
 
 asan: test ## the same: tests always run under the sanitizers
 
@@ -100,6 +101,10 @@ unit: build/deps-test ## unit tests (UNIT="a_test b_test" for some)
 integration: build/deps-test ## a whole shop tested from outside (ARGS="-k name" for pytest)
 	+$(Q)$(BUILD) MODE=$(or $(SNAPUP_BUILD),asan) programs
 	@cd tests/integration && $(PYTEST) --quiet $(ARGS)
+
+crash: build/deps-test ## the daemon dies at every named point; nothing is lost (ARGS="-k name" for pytest)
+	+$(Q)$(BUILD) MODE=asan programs
+	@cd tests/fault && $(PYTEST) --quiet test_crash_points.py $(ARGS)
 
 fuzz: build/deps-check ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ="http_fuzz" for one
 	+$(Q)$(BUILD) MODE=fuzz fuzzers

@@ -1,0 +1,283 @@
+"""Every crash point of service/base/crash.h: the instance dies there, others go on, nothing is lost.
+
+The table CRASHES says for each point what makes an instance pass it. After each crash the one that died
+starts again, a second one beside it; every key that was used is used again through both, and the audit
+must be content. Then the same with Redis dying, too, and with instances that are stopped instead of
+killed and go on when the world has moved on without them.
+"""
+
+import re
+import time
+
+import pytest
+
+from snapup import PATIENCE_S, ROOT, STOREFRONT_KEY, parse_time, unique, wait_until
+from worlds import NO_ANSWER, Purchase
+
+STOCK = 10
+
+
+def silence(call, *args, **more):
+    """The answer, or None when the instance died before it gave one."""
+    try:
+        return call(*args, **more)
+    except NO_ANSWER:
+        return None
+
+
+def figures(shop, sale):
+    return shop.assert_audit_ok(sale)["items"][0]
+
+
+# --- What passes a point: each ends with the instance dead --------------------------------------------
+
+
+def purchase(world, point):
+    with world.crash(point) as shop:
+        sale = world.make_sale(shop, stock=STOCK)
+        assert world.buy(shop, sale).answer is None
+
+
+def purchase_after_others(world, point):
+    """Shards, neighbours that were served, and a crowd that dies with the instance."""
+    with world.crash(point, passes=4) as shop:
+        sale = world.make_sale(shop, stock=STOCK, shards=3, limit=2)
+        served = [world.buy(shop, sale).answer for _ in range(4)]
+        assert [answer is None for answer in served] == [False, False, False, True]
+
+
+def queued_purchase(world, point):
+    """A 202 is a promise, too, as long as one of the stores is there."""
+    with world.crash(point) as shop:
+        world.buy(shop, world.make_sale(shop, stock=STOCK), asynchronous=True)
+
+
+def acknowledgement(world, point):
+    """The order was answered; its log entry is to go when no further call takes it along."""
+    with world.crash(point) as shop:
+        assert world.buy(shop, world.make_sale(shop, stock=STOCK)).answer.status == 201
+
+
+def used_key(world, point):
+    """The key's order was cancelled, so Redis has forgotten it: reserved, and lost at the insert."""
+    with world.crash(point) as shop:
+        first = world.buy(shop, world.make_sale(shop, stock=STOCK))
+        shop.cancel(first.answer.json).expect(200)
+        assert first.ask(shop) is None
+
+
+def cancellation(world, point):
+    with world.crash(point) as shop:
+        order = world.order(shop, world.make_sale(shop, stock=1))
+        assert silence(shop.cancel, order) is None
+    for shop in world.recovers():
+        assert shop.cancel(order).expect(200).json["state"] == "cancelled"
+    world.order(shop, world.sales[0])  # its unit is for sale again
+
+
+def expiry(world, point):
+    with world.crash(point) as shop:
+        order = world.order(shop, world.make_sale(shop, stock=1, pay_within_s=1))
+    shops = world.recovers()
+    shops[0].wait_order(order, "expired")
+    world.order(shops[1], world.sales[0])
+
+
+def leave_entry(world, **document):
+    """A sale with a live order, a cancelled one, and one that is reserved and perhaps nothing more: its
+    instance died."""
+    with world.crash("reserve_after_call", passes=3) as shop:
+        sale = world.make_sale(shop, stock=STOCK, limit=2, **document)
+        world.order(shop, sale, qty=2)
+        shop.cancel(world.order(shop, sale)).expect(200)
+        assert world.buy(shop, sale).answer is None
+    return sale
+
+
+def rebuild(world, point):
+    sale = leave_entry(world)
+    world.restart_redis()
+    with world.crash(point, wait=False):
+        pass
+    assert figures(world.recovers()[0], sale)["live"] == 3
+
+
+def sweep(world, point):
+    sale = leave_entry(world)
+    with world.crash(point):
+        pass
+    assert figures(world.recovers()[0], sale)["live"] == 3
+
+
+def publication(world, point):
+    with world.crash(point) as shop:
+        sale = world.make_sale(shop, publish=False, stock=STOCK)
+        assert silence(shop.sale_action, sale, "publish") is None
+    for shop in world.recovers():
+        shop.sale_action(sale, "publish").expect(200)
+        shop.wait_state(sale, "open")
+        world.order(shop, sale)
+    assert figures(shop, sale)["left"] == STOCK - 2
+
+
+def payment(world, point):
+    with world.crash(point) as shop:
+        order = world.order(shop, world.make_sale(shop))
+        assert silence(shop.pay, order) is None
+    shops = world.recovers()
+    ids = {shop.pay(order).expect(201).json["id"] for shop in shops}
+    shops[0].play(shops[1].pay(order).expect(201).json)
+    assert shops[1].wait_order(order, "paid")["payments"][0]["id"] in ids
+    assert len(ids) == 1
+    assert figures(shops[1], world.sales[0])["paid"] == 1
+
+
+def capture_of(payment):
+    subject = {"id": unique("sbx_"), "payment": payment["id"], "order": payment["order"],
+               "amount": payment["amount"], "currency": payment["currency"]}
+    return {"id": unique("evt_"), "object": "event", "type": "payment.succeeded",
+            "created": int(time.time()), "data": {"object": subject}}
+
+
+def notification(world, point):
+    with world.crash(point) as shop:
+        order = world.order(shop, world.make_sale(shop))
+        event = capture_of(shop.pay(order).expect(201).json)
+        assert silence(shop.webhook, event) is None
+    for shop in world.recovers():  # the channel tells it again
+        assert shop.webhook(event).expect(200).json["received"] is True
+        assert shop.get_order(order).expect(200).json["state"] == "paid"
+    rows = world.sql(f"SELECT COUNT(*) AS n FROM webhook_events WHERE event = '{event['id']}'")
+    assert rows == [{"n": "1"}]
+    assert figures(shop, world.sales[0])["paid"] == 1
+
+
+def time_passes(world):
+    """A try that died is taken up after half a minute (flow/idempotency.c), which is over now."""
+    world.sql("UPDATE idempotency SET started_ms = 0 WHERE status = 0")
+
+
+def stock_movement(world, point, delta, shards=1):
+    """The storefront, which got no answer, asks again under its key: moved once, one answer."""
+    key = {"Idempotency-Key": unique("key-")}
+    with world.crash(point) as shop:
+        sale = world.make_sale(shop, stock=STOCK, shards=shards)
+        assert silence(shop.add_stock, sale, delta, headers=key) is None
+    shops = world.recovers()
+    time_passes(world)
+    answers = [wait_until(lambda shop=shop: (lambda a: a.status == 200 and a)(
+        shop.add_stock(sale, delta, headers=key))) for shop in shops]
+    assert answers[0].json["delta"] == delta
+    assert answers[0].json == answers[1].json
+    assert figures(shops[1], sale)["allocated"] == STOCK + delta
+    assert figures(shops[0], sale)["left"] == STOCK + delta
+
+
+def stock_added(world, point):
+    stock_movement(world, point, delta=7, shards=2)
+
+
+def stock_taken(world, point):
+    stock_movement(world, point, delta=-4)
+
+
+def stock_drawn(world, point):
+    """A shard that is sold out takes over units of another one."""
+    with world.crash(point) as shop:
+        sale = world.make_sale(shop, stock=8, shards=2, limit=8)
+        assert world.buy(shop, sale, qty=5).answer is None
+    shops = world.recovers()
+    assert figures(shops[0], sale)["allocated"] == 8
+
+
+def payment_under_a_key(world, point):
+    key = {"Idempotency-Key": unique("key-")}
+    with world.crash(point) as shop:
+        order = world.order(shop, world.make_sale(shop))
+        assert silence(shop.pay, order, headers=key) is None
+    shops = world.recovers()
+    shops[0].pay(order, headers=key).expect(409, "idempotency_in_progress")
+    time_passes(world)
+    ids = {shop.pay(order, headers=key).expect(201).json["id"] for shop in shops}
+    assert len(ids) == 1
+    assert len(shops[0].get_order(order).json["payments"]) == 1
+
+
+def sale_under_a_key(world, point):
+    key = {"Idempotency-Key": unique("key-")}
+    with world.crash(point) as shop:
+        document = shop.sale_document()
+        del document["id"]
+        assert silence(shop.create_sale, document, headers=key) is None
+    shops = world.recovers()
+    time_passes(world)
+    ids = {shop.create_sale(document, headers=key).expect(201).json["id"] for shop in shops}
+    assert len(ids) == 1
+
+
+CRASHES = [
+    ("reserve_before_call", purchase),
+    ("reserve_after_call", purchase),
+    ("reserve_after_call", queued_purchase),
+    ("commit_before_begin", purchase),
+    ("commit_before_begin", queued_purchase),
+    ("commit_after_insert", purchase),
+    ("commit_before_commit", purchase),
+    ("commit_before_commit", purchase_after_others),
+    ("commit_before_commit", queued_purchase),
+    ("commit_after_commit", purchase),
+    ("commit_after_commit", purchase_after_others),
+    ("commit_after_commit", queued_purchase),
+    ("answer_before", purchase),
+    ("ack_before", acknowledgement),
+    ("ack_after", acknowledgement),
+    ("release_before", used_key),
+    ("release_after", used_key),
+    ("deliver_before_call", cancellation),
+    ("deliver_after_call", cancellation),
+    ("cancel_after_commit", cancellation),
+    ("expire_before_commit", expiry),
+    ("expire_after_commit", expiry),
+    ("rebuild_after_bump", rebuild),
+    ("rebuild_after_close", rebuild),
+    ("rebuild_after_log", rebuild),
+    ("rebuild_after_note", rebuild),
+    ("rebuild_mid_load", rebuild),
+    ("rebuild_before_open", rebuild),
+    ("rebuild_after_open", rebuild),
+    ("sweep_before_complete", sweep),
+    ("publish_after_allocate", publication),
+    ("payment_before_call", payment),
+    ("payment_after_call", payment),
+    ("webhook_before_commit", notification),
+    ("webhook_after_commit", notification),
+    ("stock_add_after_commit", stock_added),
+    ("stock_take_after_gate", stock_taken),
+    ("stock_take_after_gate", stock_drawn),
+    ("stock_take_after_commit", stock_taken),
+    ("stock_take_after_commit", stock_drawn),
+    ("idem_after_claim", stock_added),
+    ("idem_after_claim", payment_under_a_key),
+    ("idem_after_claim", sale_under_a_key),
+    ("idem_before_finish", stock_added),
+    ("idem_before_finish", stock_taken),
+    ("idem_before_finish", payment_under_a_key),
+    ("idem_before_finish", sale_under_a_key),
+]
+# Those after which recovers() is theirs to call.
+ENDS_ITSELF = {cancellation, expiry, rebuild, sweep, publication, payment, notification, stock_added,
+               stock_taken, stock_drawn, payment_under_a_key, sale_under_a_key}
+
+
+def test_every_point_is_tested():
+    table = (ROOT / "service/base/crash.h").read_text()
+    points = re.findall(r"^ +X\((\w+),", table, re.MULTILINE)
+    assert points
+    assert set(points) == {point for point, _ in CRASHES}
+
+
+@pytest.mark.parametrize("point, scenario", CRASHES, ids=lambda p: getattr(p, "__name__", p))
+def test_one_key_one_order_whatever_dies(world, point, scenario):
+    scenario(world, point)
+    if scenario not in ENDS_ITSELF:
+        world.recovers()
