@@ -11,8 +11,9 @@ import time
 
 import pytest
 
-from snapup import PATIENCE_S, ROOT, STOREFRONT_KEY, parse_time, unique, wait_until
-from worlds import NO_ANSWER, Purchase
+from helpers_world import commits_held_up
+from snapup import ROOT, unique, wait_until
+from worlds import NO_ANSWER
 
 STOCK = 10
 
@@ -50,6 +51,15 @@ def queued_purchase(world, point):
     """A 202 is a promise, too, as long as one of the stores is there."""
     with world.crash(point) as shop:
         world.buy(shop, world.make_sale(shop, stock=STOCK), asynchronous=True)
+
+
+def fenced(world, point):
+    """The shard moves on to another epoch between reserving and writing; a 202 was given before."""
+    with world.crash(point) as shop:
+        sale = world.make_sale(shop, stock=STOCK)
+        with commits_held_up(shop):
+            world.buy(shop, sale, asynchronous=True).answer.expect(202)
+            world.move_on(sale)
 
 
 def acknowledgement(world, point):
@@ -186,7 +196,7 @@ def stock_drawn(world, point):
     with world.crash(point) as shop:
         sale = world.make_sale(shop, stock=8, shards=2, limit=8)
         assert world.buy(shop, sale, qty=5).answer is None
-    shops = world.recovers()
+    shops = world.recovers(not_now={"sold_out"})  # units on their way are nobody's for a moment
     assert figures(shops[0], sale)["allocated"] == 8
 
 
@@ -219,6 +229,7 @@ CRASHES = [
     ("reserve_before_call", purchase),
     ("reserve_after_call", purchase),
     ("reserve_after_call", queued_purchase),
+    ("reserve_again_before", fenced),
     ("commit_before_begin", purchase),
     ("commit_before_begin", queued_purchase),
     ("commit_after_insert", purchase),
@@ -246,6 +257,8 @@ CRASHES = [
     ("rebuild_before_open", rebuild),
     ("rebuild_after_open", rebuild),
     ("sweep_before_complete", sweep),
+    ("sweep_after_commit", sweep),
+    ("sweep_after_settle", sweep),
     ("publish_after_allocate", publication),
     ("payment_before_call", payment),
     ("payment_after_call", payment),
@@ -281,3 +294,116 @@ def test_one_key_one_order_whatever_dies(world, point, scenario):
     scenario(world, point)
     if scenario not in ENDS_ITSELF:
         world.recovers()
+
+
+# --- Two faults: the instance, and Redis with it ------------------------------------------------------
+
+# Where the stores disagree the most. With Redis' data gone the log is gone, too: who was told 201 has an
+# order; who was told nothing asks again.
+TWO_FAULTS = [
+    ("reserve_after_call", purchase),
+    ("commit_before_commit", purchase_after_others),
+    ("commit_after_commit", purchase_after_others),
+    ("ack_before", acknowledgement),
+    ("release_before", used_key),
+    ("deliver_after_call", cancellation),
+    ("cancel_after_commit", cancellation),
+    ("expire_after_commit", expiry),
+    ("rebuild_after_bump", rebuild),
+    ("rebuild_mid_load", rebuild),
+    ("rebuild_before_open", rebuild),
+    ("sweep_after_commit", sweep),
+    ("publish_after_allocate", publication),
+    ("stock_add_after_commit", stock_added),
+    ("stock_take_after_gate", stock_taken),
+    ("stock_take_after_commit", stock_drawn),
+]
+
+
+@pytest.mark.parametrize("redis", ["restarted", "emptied"])
+@pytest.mark.parametrize("point, scenario", TWO_FAULTS, ids=lambda p: getattr(p, "__name__", p))
+def test_redis_dies_with_the_instance(world, point, scenario, redis):
+    world.second_fault_at = point
+    world.second_fault = {"restarted": world.restart_redis, "emptied": world.empty_redis}[redis]
+    scenario(world, point)
+    if scenario not in ENDS_ITSELF:
+        world.recovers()
+
+
+# --- Stopped instead of killed ------------------------------------------------------------------------
+
+
+def pause_in_purchase(world, point, meanwhile):
+    """An instance stops at a point of a purchase; meanwhile(other shop, sale) happens; it goes on. The
+    purchase is one order afterwards, whatever it was told."""
+    other = world.start()
+    with world.pause(point) as (shop, wait_stopped, go_on):
+        sale = world.make_sale(other, stock=STOCK)
+        shop.wait_state(sale, "open")
+        purchase = world.buy_beside(shop, sale)
+        wait_stopped()
+        meanwhile(other, sale)
+        go_on()
+        world.wait_answered(purchase)
+        world.all_is_well([shop, other])
+    assert figures(other, sale)["live"] == len(world.purchases)
+
+
+@pytest.mark.parametrize("point", ["reserve_after_call", "commit_before_begin"])
+@pytest.mark.parametrize("redis", ["kept", "restarted", "emptied"])
+def test_r2_paused_with_a_reservation_of_an_older_epoch(world, point, redis):
+    """Its commit is fenced: the shard was rebuilt, with or without the reservation."""
+
+    def meanwhile(other, sale):
+        if redis == "kept":
+            world.move_on(sale)
+        else:
+            before = world.epoch(sale)
+            (world.restart_redis if redis == "restarted" else world.empty_redis)()
+            wait_until(lambda: world.epoch(sale, ready=True) > before)
+        world.order(other, sale)
+
+    pause_in_purchase(world, point, meanwhile)
+
+
+def test_r2_paused_before_it_reserves(world):
+    """Its call names an epoch that is over, and reserves nothing."""
+
+    def meanwhile(other, sale):
+        world.move_on(sale)
+        for _ in range(STOCK - 1):
+            world.order(other, sale)
+
+    pause_in_purchase(world, "reserve_before_call", meanwhile)
+
+
+@pytest.mark.parametrize("point", ["rebuild_after_bump", "rebuild_after_close", "rebuild_after_log",
+                                   "rebuild_after_note", "rebuild_mid_load", "rebuild_before_open"])
+def test_r6_paused_rebuilder_is_overtaken(world, point):
+    """Another one rebuilds and sells; what the first still does under its epoch changes nothing."""
+    sale = leave_entry(world)
+    world.restart_redis()
+    with world.pause(point, wait=False) as (shop, wait_stopped, go_on):
+        wait_stopped()
+        stale = world.epoch(sale)
+        world.sql("UPDATE shards SET until_ms = 0")  # its lease lapses, which is only politeness
+        other = world.start()
+        wait_until(lambda: world.epoch(sale, ready=True) > stale)
+        world.order(other, sale)
+        go_on()
+        shop.instance.wait_ready()
+        world.order(shop, sale)
+        world.all_is_well([shop, other])
+    assert figures(other, sale)["live"] == 5
+
+
+@pytest.mark.parametrize("point", ["commit_after_insert", "commit_before_commit"])
+def test_r12_paused_inside_a_transaction_blocks_nobody(world, point):
+    """Its locks are those of the item that all want; MariaDB ends its transaction in seconds."""
+
+    pause_in_purchase(world, point, world.order)
+
+
+def test_r13_paused_after_a_commit_of_an_older_epoch(world):
+    """What was committed stays committed: it is in the rebuilt gate, and answered 201."""
+    pause_in_purchase(world, "commit_after_commit", lambda other, sale: world.move_on(sale))

@@ -15,6 +15,7 @@ import http.client
 import os
 import shutil
 import signal
+import threading
 
 import snapup
 from snapup import PATIENCE_S, ROOT, unique, wait_until
@@ -42,15 +43,15 @@ class Purchase:
             self.ids.add(answer.json["id"])
         return answer
 
-    def ask_until_sure(self, shop, refusals=()):
-        """Asks as often as it takes; the 201, or a refusal with one of these codes."""
+    def ask_until_sure(self, shop, not_now=frozenset()):
+        """Asks as often as it takes; the 201. not_now: further codes that ask to come again."""
 
         def sure():
             answer = self.ask(shop)
             assert answer is not None, "an instance that should serve does not"
-            if answer.status == 201 or answer.code in refusals:
+            if answer.status == 201:
                 return answer
-            assert answer.code in NOT_NOW, answer
+            assert answer.code in NOT_NOW | not_now, answer
             return None
 
         return wait_until(sure, message=lambda: f"no answer to {self.key}: {self.ask(shop)}")
@@ -89,6 +90,7 @@ class World:
     def test(self):
         """Around each test: nothing of an earlier one runs, and no instance ends badly."""
         self.started, self.sales, self.purchases = [], [], []
+        self.second_fault_at = self.second_fault = None  # what breaks right after that crash
         try:
             yield
         except BaseException as error:
@@ -124,11 +126,13 @@ class World:
                    message=lambda: f"{point} is not reached:\n{shop.instance.log()[-3000:]}")
         assert shop.instance.child.poll() == -signal.SIGKILL, shop.instance.complaint()
         assert f"crash point: {point}\n" in shop.instance.log()
+        if point == self.second_fault_at:
+            self.second_fault()
 
     @contextlib.contextmanager
-    def pause(self, point, passes=1, **settings):
+    def pause(self, point, passes=1, wait=True, **settings):
         """The same, but it stops there; yields (shop, wait_stopped, go_on)."""
-        shop = self.start(port=self.port, crash_at=f"{point}:{passes}:stop", **settings)
+        shop = self.start(port=self.port, wait=wait, crash_at=f"{point}:{passes}:stop", **settings)
         pid = shop.instance.pid
 
         def state():
@@ -167,6 +171,21 @@ class World:
         shutil.rmtree(self.folder / "stack/redis/data")
         self._start_redis()
 
+    def epoch(self, sale, ready=False):
+        """Of the sale's shard in MariaDB; ready: 0 while it is closed."""
+        rows = self.sql(f"SELECT epoch * {'ready' if ready else '1'} AS n FROM shards "
+                        f"WHERE sale = (SELECT no FROM sales WHERE id = '{sale.id}')")
+        return int(rows[0]["n"])
+
+    def move_on(self, sale):
+        """Closes the sale's gate until it is rebuilt under a new epoch; returns when it is.
+
+        Whoever is paused through this holds an epoch that is over."""
+        before = self.epoch(sale)
+        for key in self.redis("KEYS", f"su:{{{sale.id}.*}}:left"):
+            self.redis("HDEL", key, "#ready")
+        wait_until(lambda: self.epoch(sale, ready=True) > before, message="nobody rebuilds")
+
     # --- What is asked for ---------------------------------------------------------------------------
 
     def make_sale(self, shop, **document):
@@ -181,25 +200,39 @@ class World:
         purchase.answer = purchase.ask(shop, **more)
         return purchase
 
+    def buy_beside(self, shop, sale):
+        """Asks from a thread, until it is let in; wait_answered() joins it."""
+        purchase = Purchase(sale)
+        self.purchases.append(purchase)
+        purchase.thread = threading.Thread(target=purchase.ask_until_sure, args=(shop,), daemon=True)
+        purchase.thread.start()
+        return purchase
+
+    def wait_answered(self, purchase):
+        """The 201, whose id is among purchase.ids."""
+        purchase.thread.join(PATIENCE_S)
+        assert purchase.ids and not purchase.thread.is_alive(), "a purchase hangs"
+
     def order(self, shop, sale, **more):
-        """The document of an order that succeeds."""
-        return self.buy(shop, sale, **more).answer.expect(201).json
+        """The document of an order that succeeds, as soon as the shop sells."""
+        purchase = self.buy(shop, sale, **more)
+        return purchase.ask_until_sure(shop).json
 
     # --- Afterwards ----------------------------------------------------------------------------------
 
-    def recovers(self):
+    def recovers(self, not_now=frozenset()):
         """Starts the one that died and another one; has every purchase asked for again through both.
         Each is one order, and the audit is content. Returns both shops."""
         shops = [self.start(port=self.port, wait=False), self.start(wait=False)]
         for shop in shops:
             shop.instance.wait_ready()
-        self.all_is_well(shops)
+        self.all_is_well(shops, not_now)
         return shops
 
-    def all_is_well(self, shops):
+    def all_is_well(self, shops, not_now=frozenset()):
         for shop in shops:
             for purchase in self.purchases:
-                purchase.ask_until_sure(shop)
+                purchase.ask_until_sure(shop, not_now)
         for purchase in self.purchases:
             assert len(purchase.ids) == 1, f"one key, several orders: {purchase.ids}"
             assert self.orders_of(purchase.shopper) == 1
