@@ -199,7 +199,6 @@ static void on_bought(struct purchase *p, enum buy outcome, enum status st)
 static void fill_row(struct api *api, struct row *row, const struct buying *buy,
                      const struct sale *sale, const struct sale_item *item, int64_t qty)
 {
-    int64_t now = clock_wall_ms();
     *row = (struct row){.kind = ROW_ORDER,
                         .qty = (uint32_t)qty,
                         .limit = item->limit,
@@ -209,9 +208,8 @@ static void fill_row(struct api *api, struct row *row, const struct buying *buy,
                         .sku = item->sku,
                         .shopper = caller_shopper(&buy->caller)};
     row->hash = shopper_hash(row->shopper);
-    /* Rule R18: an order's time is never below its sale's start. */
-    row->id = uid_make_routed(api->ids, now > sale->starts_ms ? now : sale->starts_ms, sale->no,
-                              (uint8_t)(row->hash % sale->shards));
+    row->id = uid_make_order(api->ids, clock_wall_ms(), sale->starts_ms, sale->no,
+                             (uint8_t)(row->hash % sale->shards));
 }
 
 static void fill_key(struct api *api, struct purchase *p, struct str key)

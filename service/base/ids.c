@@ -96,6 +96,12 @@ struct uid uid_make_routed(struct uid_source *src, int64_t ms, uint32_t sale_no,
     return id;
 }
 
+struct uid uid_make_order(struct uid_source *src, int64_t now_ms, int64_t starts_ms,
+                          uint32_t sale_no, uint8_t shard)
+{
+    return uid_make_routed(src, now_ms > starts_ms ? now_ms : starts_ms, sale_no, shard);
+}
+
 int64_t uid_ms(const struct uid *id)
 {
     int64_t ms = 0;

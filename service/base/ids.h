@@ -23,10 +23,14 @@ struct uid_source; /* a thread's stock of random bytes from getrandom(2) */
 struct uid_source *uid_source_create(void); /* aborts only when the kernel has no randomness */
 void uid_source_destroy(struct uid_source **src);
 
-/* New id at wall time ms (R18: callers pass max(now, sale start)). */
+/* New id at wall time ms. */
 struct uid uid_make(struct uid_source *src, int64_t ms);
 /* New id with a route. */
 struct uid uid_make_routed(struct uid_source *src, int64_t ms, uint32_t sale_no, uint8_t shard);
+/* New id of an order bought at now_ms: its time is never below its sale's start, however far back
+ * the clock was set since (rule R18). Scans of a sale's orders begin there. */
+struct uid uid_make_order(struct uid_source *src, int64_t now_ms, int64_t starts_ms,
+                          uint32_t sale_no, uint8_t shard);
 
 int64_t uid_ms(const struct uid *id);
 uint32_t uid_sale_no(const struct uid *id);

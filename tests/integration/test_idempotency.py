@@ -61,7 +61,7 @@ def test_the_answer_shows_the_order_as_it_is_now(shop):
     assert shop.assert_audit_ok(sale)["items"][0]["live"] == 0
 
 
-def test_a_winner_may_ask_again_whatever_became_of_the_sale(shop):
+def test_r15_a_winner_may_ask_again_whatever_became_of_the_sale(shop):
     """The key is looked up before sold out, paused and ended."""
     sale, shopper, key = shop.make_sale(stock=1), unique("shopper-"), unique("key-")
     order = shop.buy(sale, shopper, key=key).expect(201).json
@@ -106,7 +106,7 @@ def test_keys_that_differ_in_case_are_two(shop):
     assert len(ids) == 2
 
 
-def test_shoppers_that_differ_in_case_are_two(shop):
+def test_r16_shoppers_that_differ_in_case_are_two(shop):
     sale, shopper = shop.make_sale(), unique("shopper-")
     shop.buy(sale, shopper).expect(201)
     shop.buy(sale, shopper.upper()).expect(201)

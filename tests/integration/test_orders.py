@@ -215,7 +215,7 @@ def test_a_queued_order_can_be_read_but_not_cancelled(shop):
     shop.assert_audit_ok(sale)
 
 
-def test_a_key_under_way_is_in_progress(shop):
+def test_r14_a_key_under_way_is_in_progress(shop):
     sale, shopper, key = shop.make_sale(), unique("shopper-"), unique("key-")
     with commits_held_up(shop):
         queued = shop.buy(sale, shopper, key=key, asynchronous=True).expect(202).json

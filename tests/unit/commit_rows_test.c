@@ -7,6 +7,8 @@
 
 #include "commit_fixture.h"
 
+#include <pthread.h>
+
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 enum { ROWS_MAX = 600, PENDING = 1, PAID = 2, CANCELLED = 3, EXPIRED = 4 };
@@ -160,6 +162,48 @@ static void test_r3_own_live_row_is_not_counted_twice(void **state)
         assert_int_equal(ledger_held(&ledger, 1, 0), 2);
         assert_int_equal(ledger_state(&ledger, &rows[0].id), live[i]);
     }
+}
+
+struct careful {
+    struct commit_row row;
+    enum status st;
+};
+
+static void *commit_carefully(void *arg)
+{
+    struct careful *c = arg;
+    c->st = commit(&c->row, 1, true);
+    return NULL;
+}
+
+/* R13: a COMMIT whose answer was lost may still be on its way. A look at a snapshot would find nothing,
+ * and the order would be counted twice or given up. */
+static void test_r13_commit_under_way_is_waited_for(void **state)
+{
+    struct careful c = {.row = ledger_row(&ledger, "ann")};
+    const struct sql_val args[] = {SQL_BYTES(c.row.id.b, UID_LEN),
+                                   SQL_BYTES(c.row.key, sizeof(c.row.key))};
+    pthread_t thread;
+    assert_int_equal(sql_begin(ledger.beside), ST_OK);
+    assert_int_equal(sql_run(ledger.beside,
+                             "INSERT INTO orders (id, storefront, shopper, idem, item, shard, qty, "
+                             "amount, state) VALUES (?, 1, 'ann', ?, 1, 0, 1, 9900, 1)",
+                             args, 2, NULL, NULL, NULL),
+                     ST_OK);
+    assert_int_equal(pthread_create(&thread, NULL, commit_carefully, &c), 0);
+    int64_t until_us = clock_mono_us() + 10 * 1000 * 1000;
+    while (ledger_ask(&ledger, "SELECT CAST(variable_value AS SIGNED) FROM "
+                               "information_schema.global_status "
+                               "WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'") == 0)
+        assert_true(clock_mono_us() < until_us);
+    fixture_exec(ledger.beside,
+                 "UPDATE shard_stock SET held = held + 1 WHERE item = 1 AND shard = 0");
+    assert_int_equal(sql_commit(ledger.beside), ST_OK);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(c.st, ST_OK);
+    assert_int_equal(c.row.outcome, ST_OK);
+    assert_int_equal(ledger_orders(&ledger), 1);
+    assert_int_equal(ledger_held(&ledger, 1, 0), 1);
 }
 
 static void test_r3_own_ended_row(void **state)
@@ -416,6 +460,7 @@ int main(void)
         TEST(test_r3_duplicate_with_another_id),
         TEST(test_key_of_others_is_no_duplicate),
         TEST(test_r3_own_live_row_is_not_counted_twice),
+        TEST(test_r13_commit_under_way_is_waited_for),
         TEST(test_r3_own_ended_row),
         TEST(test_r11_known_rows_need_no_guard),
         TEST(test_r11_one_key_twice_in_a_group),

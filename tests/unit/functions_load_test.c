@@ -63,7 +63,7 @@ static void test_steps(void **state)
 }
 
 /* Rule R7: what the shard knew before is gone: stock, holds, log and filter. */
-static void test_load_starts_from_nothing_R7(void **state)
+static void test_r7_load_starts_from_nothing(void **state)
 {
     struct gate *g = *state;
     RESERVE(g, {"tea", "dan", 3, 3, 1, 9});
@@ -80,7 +80,7 @@ static void test_load_starts_from_nothing_R7(void **state)
 }
 
 /* Rule R6: a loader whose epoch is not the highest is refused at any step. */
-static void test_lower_epoch_refused_R6(void **state)
+static void test_r6_lower_epoch_refused(void **state)
 {
     struct gate *g = *state;
     struct image before;
@@ -95,7 +95,7 @@ static void test_lower_epoch_refused_R6(void **state)
 }
 
 /* Rule R6: who loads an epoch that is loaded already does nothing, and learns it at any step. */
-static void test_equal_and_finished_is_done_R6(void **state)
+static void test_r6_equal_and_finished_is_done(void **state)
 {
     struct gate *g = *state;
     struct image before;
@@ -136,7 +136,7 @@ static void test_starting_over(void **state)
 }
 
 /* Rule R6: of two loaders the one with the higher epoch goes on, wherever the other was. */
-static void test_overtaken_R6(void **state)
+static void test_r6_overtaken(void **state)
 {
     struct gate *g = *state;
     LOAD(g, "4", "begin", "1024");
@@ -241,7 +241,7 @@ static void test_largest_step(void **state)
  */
 
 /* Rule R5: what is told is the running total, so hearing it twice or late changes nothing. */
-static void test_add_is_a_running_total_R5(void **state)
+static void test_r5_add_is_a_running_total(void **state)
 {
     struct gate *g = *state;
     struct image before;
@@ -267,7 +267,7 @@ static void test_add_reaches_buyers(void **state)
 }
 
 /* An item that was not loaded stays closed (rule R17); it is the next load that brings it. */
-static void test_add_to_an_unknown_item_R17(void **state)
+static void test_r17_add_to_an_unknown_item(void **state)
 {
     struct gate *g = *state;
     struct image before;
@@ -332,20 +332,20 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, gate_setup, gate_teardown)
     const struct CMUnitTest tests[] = {
         T(test_steps),
-        T(test_load_starts_from_nothing_R7),
-        T(test_lower_epoch_refused_R6),
-        T(test_equal_and_finished_is_done_R6),
+        T(test_r7_load_starts_from_nothing),
+        T(test_r6_lower_epoch_refused),
+        T(test_r6_equal_and_finished_is_done),
         T(test_step_without_beginning),
         T(test_starting_over),
-        T(test_overtaken_R6),
+        T(test_r6_overtaken),
         T(test_epochs_are_numbers),
         T(test_loaded_holds_count),
         T(test_several_holds_of_one_shopper),
         T(test_r15_seen_is_loaded),
         T(test_largest_step),
-        T(test_add_is_a_running_total_R5),
+        T(test_r5_add_is_a_running_total),
         T(test_add_reaches_buyers),
-        T(test_add_to_an_unknown_item_R17),
+        T(test_r17_add_to_an_unknown_item),
         T(test_peek),
         T(test_peek_at_nothing),
         T(test_readers_do_not_write),

@@ -93,7 +93,7 @@ static void test_huge_quantities(void **state)
 }
 
 /* Rule R15: whoever may have held something before has his key looked up before he is refused. */
-static void test_seen_before_is_lower_case_R15(void **state)
+static void test_r15_seen_before_is_lower_case(void **state)
 {
     struct gate *g = *state;
     RESERVE(g, {"tea", "ann", 1, 1, 1, 3});
@@ -118,7 +118,7 @@ static void test_seen_bit(void **state)
 }
 
 /* Rule R5: stock taken back passes through gate and log like an order, but nobody holds it. */
-static void test_take_back_R5(void **state)
+static void test_r5_take_back(void **state)
 {
     struct gate *g = *state;
     assert_string_equal(RESERVE(g, {"tea", NULL, 1, 1, 6, 0}), "OK - S tea 5");
@@ -131,7 +131,7 @@ static void test_take_back_R5(void **state)
 }
 
 /* Rule R16: ids cannot name a control, a running total or another pair of sku and shopper. */
-static void test_names_are_outside_the_alphabet_R16(void **state)
+static void test_r16_names_are_outside_the_alphabet(void **state)
 {
     struct gate *g = *state;
     uint8_t bytes[ROW_MAX];
@@ -185,7 +185,7 @@ static void test_largest_batch(void **state)
 
 /* Rules R2, R20: the entry has owner, epoch and exactly the winners' rows, so anybody can write
  * them. */
-static void test_log_entry_R2(void **state)
+static void test_r2_log_entry(void **state)
 {
     struct gate *g = *state;
     static const struct want won[] = {{"tea", "ann", 1, 1, 1, 3}, {"tea", "bob", 3, 3, 4, 4}};
@@ -224,7 +224,7 @@ static void test_held_records(void **state)
 }
 
 /* Rule R10: entries are deleted by name, exactly those, never by age. */
-static void test_acks_delete_exactly_their_entries_R10(void **state)
+static void test_r10_acks_delete_exactly_their_entries(void **state)
 {
     struct gate *g = *state;
     char first[40], second[40];
@@ -254,7 +254,7 @@ static void test_acks_delete_exactly_their_entries_R10(void **state)
 
 /* Rule R2: a reservation under any other epoch than the shard's own is refused, its deletions, too.
  */
-static void test_wrong_epoch_refused_R2(void **state)
+static void test_r2_wrong_epoch_refused(void **state)
 {
     struct gate *g = *state;
     struct image before;
@@ -272,7 +272,7 @@ static void test_wrong_epoch_refused_R2(void **state)
 }
 
 /* Rule R4: a change made under a newer epoch waits until the shard has been loaded under it. */
-static void test_older_shard_refuses_R4(void **state)
+static void test_r4_older_shard_refuses(void **state)
 {
     struct gate *g = *state;
     struct image before;
@@ -289,7 +289,7 @@ static void test_older_shard_refuses_R4(void **state)
 }
 
 /* Rule R17: whichever key or control is missing, the shard is closed and stays as it is. */
-static void test_anything_missing_is_closed_R17(void **state)
+static void test_r17_anything_missing_is_closed(void **state)
 {
     static const struct {
         const char *command;
@@ -337,7 +337,7 @@ static void test_release_twice_is_harmless(void **state)
 }
 
 /* Rules R3, R19: only the very hold that is named: shopper, item, order and generation. */
-static void test_release_of_others_is_harmless_R3_R19(void **state)
+static void test_r3_r19_release_of_others_is_harmless(void **state)
 {
     struct gate *g = *state;
     struct image before;
@@ -435,19 +435,19 @@ int main(void)
         T(test_limit),
         T(test_nobody_wins_nothing_changes),
         T(test_huge_quantities),
-        T(test_seen_before_is_lower_case_R15),
+        T(test_r15_seen_before_is_lower_case),
         T(test_seen_bit),
-        T(test_take_back_R5),
-        T(test_names_are_outside_the_alphabet_R16),
+        T(test_r5_take_back),
+        T(test_r16_names_are_outside_the_alphabet),
         T(test_largest_batch),
-        T(test_log_entry_R2),
+        T(test_r2_log_entry),
         T(test_held_records),
-        T(test_acks_delete_exactly_their_entries_R10),
-        T(test_wrong_epoch_refused_R2),
-        T(test_older_shard_refuses_R4),
-        T(test_anything_missing_is_closed_R17),
+        T(test_r10_acks_delete_exactly_their_entries),
+        T(test_r2_wrong_epoch_refused),
+        T(test_r4_older_shard_refuses),
+        T(test_r17_anything_missing_is_closed),
         T(test_release_twice_is_harmless),
-        T(test_release_of_others_is_harmless_R3_R19),
+        T(test_r3_r19_release_of_others_is_harmless),
         T(test_release_of_one_among_several),
         T(test_release_of_several),
         T(test_find),

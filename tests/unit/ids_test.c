@@ -33,6 +33,21 @@ static void test_fields_come_back(void **state)
     assert_true(uid_ms(&id) == 5);
 }
 
+static void test_r18_order_is_not_older_than_its_sale(void **state)
+{
+    static const struct {
+        int64_t now, starts, is;
+    } cases[] = {{999, 1000, 1000}, {1000, 1000, 1000}, {1001, 1000, 1001}, {0, 5000, 5000}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct uid id = uid_make_order(*state, cases[i].now, cases[i].starts, 7, 3);
+        struct uid from = uid_floor(cases[i].starts);
+        assert_true(uid_ms(&id) == cases[i].is);
+        assert_true(memcmp(id.b, from.b, UID_LEN) >= 0);
+        assert_int_equal(uid_sale_no(&id), 7);
+        assert_int_equal(uid_shard(&id), 3);
+    }
+}
+
 static void test_ids_differ(void **state)
 {
     enum { N = 5000 };
@@ -177,6 +192,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields_come_back),
+        cmocka_unit_test(test_r18_order_is_not_older_than_its_sale),
         cmocka_unit_test(test_ids_differ),
         cmocka_unit_test(test_floor_bounds_its_millisecond),
         cmocka_unit_test(test_text_form),

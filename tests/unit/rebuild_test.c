@@ -72,6 +72,18 @@ static void test_holds_are_as_before(void **state)
 }
 
 /* Whoever ever held something is in the filter, also after it was given back (R15). */
+/* Clocks were set back right after the start: the oldest id there may be is found again, too. */
+static void test_r18_order_of_the_first_moment(void **state)
+{
+    uint32_t no = flow_sell(&flow, &(struct flow_sale){.stock = 10});
+    flow_buy(&flow, no,
+             &(struct flow_wish){.key = anns_key(no), .ms = flow_look(&flow, no)->starts_ms});
+    flow_redis(&flow, "FLUSHALL");
+    assert_int_equal(recover(no), ST_OK);
+    flow_expect(&flow, no, 0, 10, 1);
+    assert_int_equal(reserve_code(no, &(struct flow_wish){.key = anns_key(no)}), 'D');
+}
+
 static void test_filter_knows_everybody(void **state)
 {
     static const char *const shoppers[] = {"ann", "bob", "cid"};
@@ -313,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_nothing_to_do),
         cmocka_unit_test(test_wiped_redis),
         cmocka_unit_test(test_holds_are_as_before),
+        cmocka_unit_test(test_r18_order_of_the_first_moment),
         cmocka_unit_test(test_filter_knows_everybody),
         cmocka_unit_test(test_r17_any_key_missing),
         cmocka_unit_test(test_r1_another_run_id),

@@ -105,7 +105,7 @@ static void test_info_cut(void **state)
 }
 
 /* Rule R1: another run or another history is another Redis. */
-static void test_identity_equal_R1(void **state)
+static void test_r1_identity_equal(void **state)
 {
     struct redis_identity a, b;
     assert_int_equal(parse(info, &a), ST_OK);
@@ -265,7 +265,7 @@ int main(void)
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_info_of_others),
         cmocka_unit_test(test_info_cut),
-        cmocka_unit_test(test_identity_equal_R1),
+        cmocka_unit_test(test_r1_identity_equal),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_shard_keys),
         cmocka_unit_test(test_longest_shard_keys),

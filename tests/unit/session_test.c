@@ -242,7 +242,7 @@ static int server_teardown(void **state)
 }
 
 /* Rule R1: after a restart the session says that somebody else answers. */
-static void test_server_restarts_R1(void **state)
+static void test_r1_server_restarts(void **state)
 {
     struct redis_server *server = *state;
     struct redis_session *s = open_at(server->address, "", 5000);
@@ -329,7 +329,7 @@ int main(void)
         T(test_deadline),
         T(test_functions_are_loaded_once),
         T(test_other_functions_are_replaced),
-        O(test_server_restarts_R1),
+        O(test_r1_server_restarts),
         O(test_silent_server),
         O(test_password),
         O(test_replica_is_no_use),

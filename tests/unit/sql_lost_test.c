@@ -148,7 +148,7 @@ static void lose_answer(struct line *line, int requests)
 
 /* --- tests --- */
 
-static void test_answer_to_commit_lost(void **state)
+static void test_r13_answer_to_commit_lost(void **state)
 {
     struct line *line = *state;
     assert_int_equal(sql_begin(line->sql), ST_OK);
@@ -292,7 +292,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_answer_to_commit_lost),
+        T(test_r13_answer_to_commit_lost),
         T(test_answer_to_statement_lost),
         T(test_answer_to_bulk_lost),
         T(test_nothing_executed_is_not_unknown),
