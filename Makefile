@@ -118,16 +118,17 @@ bench: all ## 200,000 shoppers rush 50,000 units (ARGS for others: build/release
 fmt: build/deps-check ## formats all C
 	$(Q)clang-format -i $(ALL_C) $(ALL_H)
 
-check: build/deps-check all ## format, cppcheck, clang-tidy, shellcheck, README's configuration table
+check: build/deps-check all ## format, cppcheck, clang-tidy, shellcheck, the READMEs' tables
 	@ops/dev/check format $(ALL_C) $(ALL_H)
 	@ops/dev/check cppcheck $(ALL_C)
 	@ops/dev/check shellcheck $(SCRIPTS)
 	@ops/dev/check docs
+	@ops/dev/check rules
 	@echo 'check: clang-tidy'
 	+$(Q)$(BUILD) MODE=release tidy
 	@echo 'check: all good'
 
-docs: all ## writes README's configuration table from the code
+docs: all ## writes the READMEs' tables of settings and of rules from the code
 	@ops/dev/check write-docs
 
 SHARE := $(PREFIX)/share/snapup
