@@ -12,6 +12,7 @@ VERSION := 0.1.0
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 60
+SIM_SECONDS := $(or $(SECONDS),10)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wformat=2 -Wformat-security -Wvla -Wno-unused-parameter
@@ -49,10 +50,11 @@ SANDBOX := $(wildcard ops/sandbox/*.c)
 CTL := $(wildcard ops/snapupctl/*.c)
 BENCH := $(wildcard bench/*.c)
 UNIT := $(basename $(notdir $(wildcard tests/unit/*_test.c)))
+SIM := $(wildcard tests/sim/*.c)
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/*_fuzz.c)))
 SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(CTL) $(BENCH)
-ALL_C := $(SHIPPED) $(wildcard tests/unit/*.c tests/fuzz/*.c)
-ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h)
+ALL_C := $(SHIPPED) $(SIM) $(wildcard tests/unit/*.c tests/fuzz/*.c)
+ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h tests/sim/*.h)
 SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support .ci)
 
 Q := $(if $(V),,@)
@@ -61,11 +63,11 @@ BUILD = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help all run up down test unit integration crash asan fuzz bench fmt check docs install clean deps \
+.PHONY: help all run up down test unit integration crash asan sim sim-mutants fuzz bench fmt check docs install clean deps \
 	programs units fuzzers tidy
 
 help: ## this list
-	@sed --quiet 's/^\([a-z]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand --tabs=16
+	@sed --quiet 's/^\([a-z-]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand --tabs=16
 	@echo 'V=1 shows the commands. SNAPUP_STATE (var/) and SNAPUP_LISTEN (127.0.0.1:8080) place run, up, down.'
 
 # --- Run ----------------------------------------------------------------------------------------------
@@ -87,8 +89,9 @@ deps: ## installs missing Debian packages, also those of test, fuzz and check
 
 # --- Test ---------------------------------------------------------------------------------------------
 
-test: ## all tests, under AddressSanitizer and UBSan
+test: ## all tests; all but the simulation under AddressSanitizer and UBSan
 	+$(Q)$(MAKE) --no-print-directory unit
+	+$(Q)$(MAKE) --no-print-directory sim
 	+$(Q)$(MAKE) --no-print-directory integration
 	+$(Q)$(MAKE) --no-print-directory crash
 
@@ -105,6 +108,14 @@ integration: build/deps-test ## a whole shop tested from outside (ARGS="-k name"
 crash: build/deps-test ## the daemon dies at every named point; nothing is lost (ARGS="-k name" for pytest)
 	+$(Q)$(BUILD) MODE=asan programs
 	@cd tests/fault && $(PYTEST) --quiet test_crash_points.py $(ARGS)
+
+sim: build/deps-test ## the flows over simulated stores for SECONDS (10); SEED=n replays one; ARGS for others
+	+$(Q)$(BUILD) MODE=release build/release/snapup-sim
+	@build/release/snapup-sim $(if $(SEED),--seed $(SEED),--seconds $(SIM_SECONDS)) $(MUTANT:%=--mutant %) $(ARGS)
+
+sim-mutants: build/deps-test ## the simulation with one rule taken out each: every one must be noticed
+	+$(Q)$(BUILD) MODE=release build/release/snapup-sim
+	@ops/dev/sim-mutants $(MUTANT)
 
 fuzz: build/deps-check ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ="http_fuzz" for one
 	+$(Q)$(BUILD) MODE=fuzz fuzzers
@@ -189,6 +200,16 @@ $(O)/snapup-bench: $(BENCH:%.c=$(O)/%.o) $(O)/libsnapup.a
 $(O)/unit/%: $(O)/tests/unit/%.o $(O)/libsnapup.a
 	@mkdir -p $(@D)
 	$(LINK) -lcmocka
+
+# The simulation stands in for libevent, hiredis and MariaDB, and for these functions.
+SIM_WRAPS := malloc calloc realloc free clock_gettime clock_wall_ms clock_follow usleep getrandom eventfd read write close \
+	pthread_create pthread_join pthread_mutex_init pthread_mutex_destroy pthread_mutex_lock \
+	pthread_mutex_unlock pthread_cond_init pthread_cond_destroy pthread_cond_wait \
+	pthread_cond_timedwait pthread_cond_signal pthread_cond_broadcast
+$(O)/tests/sim/%.o: CPPFLAGS += $(shell pkg-config --cflags lua5.1)
+$(O)/snapup-sim: LIBS += $(shell pkg-config --libs lua5.1)
+$(O)/snapup-sim: $(SIM:%.c=$(O)/%.o) $(O)/libsnapup.a
+	$(LINK) $(SIM_WRAPS:%=-Wl,--wrap=%)
 
 $(O)/fuzz/%: $(O)/tests/fuzz/%.o $(O)/libsnapup.a
 	@mkdir -p $(@D)
