@@ -33,14 +33,16 @@ struct live_shard {
     pthread_mutex_t rebuild; /* one recovery of this shard at a time in this process */
     _Atomic bool recovering; /* a recovery is queued */
     _Atomic int64_t doubt;   /* highest epoch found past mending: any later load has mended it */
-    _Atomic int64_t retry_at_us;    /* monotonic; no recovery before */
-    _Atomic int64_t doubt_until_us; /* monotonic; till then entries of ours may be unknown to us */
-    struct log_mark swept;          /* newest entry of ours at the last sweep; the sweep's alone */
-    _Atomic bool filter_current;    /* filter held everything at the last refresh */
-    _Atomic int64_t log;            /* entries in the intent log at the last refresh */
-    _Atomic int64_t wins;           /* epoch << 40 | #wins that the filter includes; -1: none */
-    uint32_t filter_bits;           /* power of two */
-    _Atomic uint64_t *filter;       /* bit = shopper's hash % filter_bits; bits are only ever set */
+    _Atomic int64_t retry_at_us; /* monotonic; no recovery before */
+    _Atomic int64_t
+        doubt_until_us; /* monotonic; till then, and two sweeps longer, entries of ours may be unknown to us; 0: none */
+    unsigned swept_late;         /* sweeps since that moment; the sweep's alone */
+    struct log_mark swept;       /* newest entry of ours at the last sweep; the sweep's alone */
+    _Atomic bool filter_current; /* filter held everything at the last refresh */
+    _Atomic int64_t log;         /* entries in the intent log at the last refresh */
+    _Atomic int64_t wins;        /* epoch << 40 | #wins that the filter includes; -1: none */
+    uint32_t filter_bits;        /* power of two */
+    _Atomic uint64_t *filter;    /* bit = shopper's hash % filter_bits; bits are only ever set */
 };
 
 struct live_sale {

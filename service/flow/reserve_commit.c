@@ -57,8 +57,8 @@ void commit_winners(struct batch *b, unsigned n)
 
 void commit_lost(struct lane *lane, struct purchase *lost)
 {
-    unsigned n = 0;
-    for (const struct purchase *p = lost; p; p = p->next)
+    unsigned n = 1;
+    for (const struct purchase *p = lost->next; p; p = p->next)
         n++;
     struct batch *b = calloc(1, sizeof(*b) + n * sizeof(struct purchase *));
     struct commit_row *rows = calloc(n, sizeof(*rows));

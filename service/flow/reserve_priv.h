@@ -79,7 +79,7 @@ void batch_free(struct batch *b);
  * it. */
 void commit_winners(struct batch *b, unsigned n);
 /* Purchases told 202 that lost their place since are written as cancelled, holding nothing (rule
- * R22). Takes them, a list. */
+ * R22). Takes them, a list of at least one. */
 void commit_lost(struct lane *lane, struct purchase *lost);
 /* Purchases whose epoch ended go through reserve again once the shard is open (rule R2); who waits
  * for a 201 is told after a while to come again. */

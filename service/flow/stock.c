@@ -227,23 +227,59 @@ static enum status moved_before(struct session *s, const struct uid *id, int64_t
                    delta, NULL);
 }
 
+/* An earlier try may have reserved units that no movement tells of yet, or may still do so when Redis
+ * gets to its call. A rebuild settles what is in the log, and whatever comes later is of another epoch;
+ * then the movements tell all. Rare, and so may be dear. */
+static enum status settle_earlier_try(struct session *s, const struct sale **sale,
+                                      const struct sale_item **item, const struct uid *first)
+{
+    const uint32_t sale_no = (*sale)->no, item_no = (*item)->no;
+    const unsigned shards = (*sale)->shards;
+    const struct snapshot *snap;
+    enum status st = ST_OK;
+    for (unsigned i = 0; i < shards && st == ST_OK; i++) {
+        const struct uid id = movement_id(first, i);
+        int64_t before = 0;
+        st = moved_before(s, &id, &before);
+        if (st == ST_OK && before == 0)
+            st = recover_shard(s, sale_no, i, true);
+    }
+    if (st == ST_OK)
+        st = session_refresh(s, &snap);
+    if (st != ST_OK)
+        return st == ST_BUSY ? ST_RECOVERING : st;
+    *sale = snapshot_item(snap, item_no, item);
+    return *sale ? ST_OK : ST_INTERNAL;
+}
+
+/* Units that an earlier try took, of all shards; moved gets which of them moved any. */
+static enum status taken_before(struct session *s, const struct sale *sale, const struct uid *first,
+                                bool moved[SALE_SHARDS_MAX], int64_t *taken)
+{
+    enum status st = ST_OK;
+    *taken = 0;
+    for (unsigned i = 0; i < sale->shards && st == ST_OK; i++) {
+        const struct uid id = movement_id(first, i);
+        int64_t delta = 0;
+        st = moved_before(s, &id, &delta);
+        moved[i] = delta != 0;
+        *taken -= delta;
+    }
+    return st;
+}
+
 /* One shard's part of a take-back: up to want units; *taken says how many. */
 static enum status take_part(struct session *s, const struct sale *sale,
                              const struct sale_item *item, unsigned shard, int64_t want,
-                             struct str reason, const struct uid *first, bool resumed,
-                             int64_t *taken)
+                             struct str reason, const struct uid *first, int64_t *taken)
 {
     const struct uid id = movement_id(first, shard);
-    int64_t before = 0, left = 0;
-    enum status st = resumed ? moved_before(s, &id, &before) : ST_OK;
-    *taken = -before;
-    if (st != ST_OK || before != 0)
-        return st;
-    int64_t here = atomic_load(&item->live[shard].left);
+    int64_t left = 0, here = atomic_load(&item->live[shard].left);
     int64_t take = sale->shards == 1 || here > want ? want : here;
+    *taken = 0;
     if (take <= 0)
         return ST_OK;
-    st = take_from_shard(s, sale, item, shard, take, id, 0, reason, &left);
+    enum status st = take_from_shard(s, sale, item, shard, take, id, 0, reason, &left);
     *taken = st == ST_OK ? take : 0;
     return st;
 }
@@ -254,10 +290,14 @@ static enum status take_units(struct session *s, const struct sale *sale,
                               const struct sale_item *item, int64_t n, struct str reason,
                               const struct uid *first, bool resumed)
 {
+    bool moved[SALE_SHARDS_MAX] = {false};
     int64_t want = n, taken = 0;
-    enum status st = ST_OK;
+    enum status st = resumed ? taken_before(s, sale, first, moved, &taken) : ST_OK;
+    want -= taken;
     for (unsigned i = 0; i < sale->shards && want > 0 && st == ST_OK; i++) {
-        st = take_part(s, sale, item, i, want, reason, first, resumed, &taken);
+        if (moved[i])
+            continue;
+        st = take_part(s, sale, item, i, want, reason, first, &taken);
         want -= taken;
     }
     if (want == 0)
@@ -333,6 +373,10 @@ enum status stock_change(struct session *s, const struct sale *sale, const struc
     out->delta = delta;
     out->created_ms = uid_ms(&out->id);
     if (delta < 0) {
+        if (resumed)
+            st = settle_earlier_try(s, &sale, &item, &out->id);
+        if (st != ST_OK)
+            return st; /* sale and item may be gone with the snapshot */
         st = take_units(s, sale, item, -delta, reason, &out->id, resumed);
     } else {
         /* An addition is one transaction: its first movement speaks for all. */

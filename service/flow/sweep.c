@@ -163,16 +163,26 @@ static enum status sweep_page(struct sweep *w, const struct intent_page *page)
 
 /* --- one shard --------------------------------------------------------------------------------- */
 
+/* Time alone ends no doubt: this process may have been stopped through it. Two sweeps after it do, as the
+ * second completes what the first saw. */
+static void end_doubt(struct live_shard *live, int64_t until_us, bool swept_late)
+{
+    live->swept_late = swept_late && until_us != 0 ? live->swept_late + 1 : 0;
+    if (live->swept_late < 2)
+        return;
+    live->swept_late = 0;
+    atomic_compare_exchange_strong(&live->doubt_until_us, &until_us, 0);
+}
+
 static enum status sweep_shard(struct session *s, struct owners *owners, const struct sale *sale,
                                unsigned shard)
 {
     const struct sale_shard *at = &sale->shard[shard];
     struct intent_page page = {0};
-    struct sweep w = {.s = s,
-                      .owners = owners,
-                      .sale = sale,
-                      .shard = shard,
-                      .doubt = clock_mono_us() < atomic_load(&at->live->doubt_until_us)};
+    int64_t doubt_until_us = atomic_load(&at->live->doubt_until_us);
+    bool late = clock_mono_us() >= doubt_until_us;
+    struct sweep w = {
+        .s = s, .owners = owners, .sale = sale, .shard = shard, .doubt = doubt_until_us != 0};
     enum status st;
     unsigned pages = 0;
     do {
@@ -183,6 +193,7 @@ static enum status sweep_shard(struct session *s, struct owners *owners, const s
     intent_end(&page);
     completion_destroy(&w.completion);
     at->live->swept = w.own;
+    end_doubt(at->live, doubt_until_us, st == ST_OK && late);
     if (st == ST_FENCED || st == ST_INTERNAL) {
         recover_request(s->engine, at->live, at->epoch);
         return ST_OK;

@@ -82,7 +82,7 @@ static void refuse_redis(void)
 static int64_t draw_pause(void)
 {
     static const uint32_t most_ms[] = {500, 500, 7000, 7000, 16000};
-    return 1000 + (int64_t)sim_below(most_ms[sim_below(sim_long_pauses ? 5 : 4)]) * 1000;
+    return 1000 + (int64_t)sim_below(most_ms[sim_below(5)]) * 1000;
 }
 
 static void inject(const struct fault *f)

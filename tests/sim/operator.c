@@ -34,10 +34,9 @@ struct ask {
 
 static void move_go(void *arg);
 
-/* A take-back that was refused for now is not asked for again: see tests/sim/README.md. */
 static void move_later(struct move *m)
 {
-    if (++m->tries >= TRIES_MAX || (m->delta < 0 && !sim_takes_again))
+    if (++m->tries >= TRIES_MAX)
         m->done = true;
     else
         sched_at(sched_now() + 1000 + sim_below(300000), move_go, m);

@@ -1,7 +1,6 @@
 /* sim - runs schedules of the service's flows over simulated stores, each from a seed.
  *
  *   sim [--seconds N | --schedules N] [--from SEED] [--mutant NAME] [--unnoticed]
- *       [--takes-again] [--long-pauses]
  *   sim --seed N       replays one with a trace
  *   sim --mutants      lists what --mutant can take out
  *
@@ -33,7 +32,7 @@ enum {
 };
 
 uint64_t sim_count[SIM_COUNT];
-bool sim_tracing, sim_takes_again, sim_long_pauses, sim_unnoticed;
+bool sim_tracing, sim_unnoticed;
 const char *sim_mutant = "";
 
 static struct {
@@ -244,8 +243,6 @@ static bool read_options(int argc, char **argv, struct options *o)
                                           {"functions", required_argument, NULL, 'l'},
                                           {"unnoticed", no_argument, NULL, 'u'},
                                           {"mutants", no_argument, NULL, 'M'},
-                                          {"long-pauses", no_argument, NULL, 'p'},
-                                          {"takes-again", no_argument, NULL, 't'},
                                           {NULL, 0, NULL, 0}};
     int c;
     while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -260,8 +257,6 @@ static bool read_options(int argc, char **argv, struct options *o)
         case 'm': sim_mutant = optarg; break;
         case 'u': sim_unnoticed = true; break;
         case 'M': o->list = true; break;
-        case 'p': sim_long_pauses = true; break;
-        case 't': sim_takes_again = true; break;
         case 'l': o->functions = optarg; break;
         default: return false;
         }
@@ -308,7 +303,7 @@ int main(int argc, char **argv)
     struct options o = {.seconds = 10, .seed = 1, .functions = "service/redis/functions.lua"};
     if (!read_options(argc, argv, &o)) {
         fprintf(stderr, "usage: sim [--seconds N | --schedules N] [--from SEED] [--mutant NAME] "
-                        "[--unnoticed] [--takes-again] [--long-pauses] [--functions FILE]\n"
+                        "[--unnoticed] [--functions FILE]\n"
                         "       sim --seed N    sim --mutants\n");
         return 2;
     }

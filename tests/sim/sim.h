@@ -76,9 +76,6 @@ bool sim_failed(void);
 /* The simulation itself does not know how to go on (an unknown statement, a full table). */
 __attribute__((format(printf, 1, 2), noreturn)) void sim_abort(const char *format, ...);
 
-/* Take-backs are repeated under their id; instances pause for longer than doubts last. */
-extern bool sim_takes_again, sim_long_pauses;
-
 /* The rule that `make sim MUTANT=name` takes out; empty: none. */
 extern const char *sim_mutant;
 bool sim_mutated(const char *name);
