@@ -390,13 +390,14 @@ def test_r6_paused_rebuilder_is_overtaken(world, point):
         stale = world.epoch(sale)
         world.sql("UPDATE shards SET until_ms = 0")  # its lease lapses, which is only politeness
         other = world.start()
-        wait_until(lambda: world.epoch(sale, ready=True) > stale)
+        newer = wait_until(lambda: world.epoch(sale, ready=True) > stale and world.epoch(sale))
         world.order(other, sale)
         go_on()
         shop.instance.wait_ready()
         world.order(shop, sale)
         world.all_is_well([shop, other])
     assert figures(other, sale)["live"] == 5
+    assert world.epoch(sale, ready=True) == newer
 
 
 @pytest.mark.parametrize("point", ["commit_after_insert", "commit_before_commit"])
