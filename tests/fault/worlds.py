@@ -167,12 +167,9 @@ class World:
         self._start_redis()
 
     def empty_redis(self):
-        """As by kill -9; it comes back with nothing. Who was told 202 and has no order yet may be given
-        another one: the first was in Redis' log alone."""
+        """As by kill -9; it comes back with nothing."""
         self.kill_redis()
-        for purchase in self.purchases:
-            if purchase.answer is not None and purchase.answer.status == 202:
-                purchase.ids.clear()
+        self.queued_are_lost()
         shutil.rmtree(self.folder / "stack/redis/data")
         self._start_redis()
 
@@ -182,14 +179,24 @@ class World:
                         f"WHERE sale = (SELECT no FROM sales WHERE id = '{sale.id}')")
         return int(rows[0]["n"])
 
-    def move_on(self, sale):
-        """Closes the sale's gate until it is rebuilt under a new epoch; returns when it is.
+    def move_on(self, sale, keep_log=True):
+        """Closes the sale's gate until it is rebuilt under a new epoch; returns when it is. Without its
+        log the rebuild knows of no order that was not written.
 
         Whoever is paused through this holds an epoch that is over."""
         before = self.epoch(sale)
-        for key in self.redis("KEYS", f"su:{{{sale.id}.*}}:left"):
-            self.redis("HDEL", key, "#ready")
+        shard = f"su:{{{sale.id}.0}}"
+        if keep_log:
+            assert self.redis("HDEL", f"{shard}:left", "#ready") == 1
+        else:
+            assert self.redis("DEL", f"{shard}:log") == 1
         wait_until(lambda: self.epoch(sale, ready=True) > before, message="nobody rebuilds")
+
+    def queued_are_lost(self):
+        """Log and owner are gone: who was told 202 and has no order yet may be given another one."""
+        for purchase in self.purchases:
+            if purchase.answer is not None and purchase.answer.status == 202:
+                purchase.ids.clear()
 
     # --- What is asked for ---------------------------------------------------------------------------
 
