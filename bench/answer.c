@@ -64,6 +64,11 @@ static bool read_header(struct str line, struct answer *a, size_t *length, bool 
         struct str v = value_of(line, STR("connection"));
         a->close = v.n == 5 && strncasecmp(v.p, "close", 5) == 0;
     }
+    size_t after_s = 0;
+    if ((line.p[0] | 0x20) == 'r' && is_named(line, STR("retry-after")) &&
+        read_number(value_of(line, STR("retry-after")), &after_s)) {
+        a->after_s = (uint32_t)after_s;
+    }
     return !((line.p[0] | 0x20) == 't' && is_named(line, STR("transfer-encoding")));
 }
 

@@ -1,6 +1,6 @@
 /* answer.h - just enough of HTTP/1.1 to read the answers of a rush.
  *
- * Knows status line, Content-Length and Connection; an answer framed in any other way is bad, not
+ * Knows status line, Content-Length, Connection and Retry-After; an answer framed in any other way is bad, not
  * guessed at. Looks at the caller's bytes in place, allocates nothing. Any thread.
  */
 #pragma once
@@ -8,13 +8,16 @@
 #include "base/ids.h"
 #include "base/str.h"
 
+#include <stdint.h>
+
 enum answer_found { ANSWER_MORE, ANSWER_DONE, ANSWER_BAD };
 
 struct answer {
-    unsigned http;   /* status */
-    bool close;      /* the peer closes after it */
-    struct str body; /* points into the bytes given */
-    size_t len;      /* bytes of header and body together */
+    unsigned http;    /* status */
+    bool close;       /* the peer closes after it */
+    uint32_t after_s; /* Retry-After in seconds; 0 when there is none */
+    struct str body;  /* points into the bytes given */
+    size_t len;       /* bytes of header and body together */
 };
 
 /* Reads one answer from the start of `in`. ANSWER_DONE: *a is filled. ANSWER_MORE: bytes are

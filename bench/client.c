@@ -1,6 +1,7 @@
 #include "client.h"
 
-#include "answer.h"
+#include "progress.h"
+#include "turns.h"
 
 #include "base/clock.h"
 
@@ -20,13 +21,11 @@
 #include <unistd.h>
 
 enum {
-    ANSWER_MAX = 8192,  /* bytes of one answer */
-    TICK_MS = 100,      /* how often deadlines are looked at and lost connections opened again */
-    REOPEN_TRIES = 100, /* failures in a row until a connection is given up: about 10 s */
-    HTTP_CREATED = 201,
-    HTTP_ACCEPTED = 202,
-    HTTP_CONFLICT = 409,
-    HTTP_TOO_MANY = 429,
+    ANSWER_MAX = 8192,   /* bytes of one answer */
+    TICK_MS = 100,       /* how often deadlines are looked at and lost connections opened again */
+    PACE_MS = 5,         /* how often shoppers who had to wait are dealt out to free connections */
+    PROGRESS_TURNS = 10, /* of PACE_MS between two lines of progress */
+    REOPEN_TRIES = 100,  /* failures in a row until a connection is given up: about 10 s */
 };
 
 /* CLOSED: to be opened by the tick. GONE: given up. */
@@ -40,6 +39,7 @@ struct conn {
     struct event writable; /* once: connected, or room for the rest of a request */
     enum conn_state state;
     int fd;           /* -1: none */
+    uint32_t host;    /* index of the instance it goes to */
     int failures;     /* to open, in a row */
     uint32_t shopper; /* CONN_WAITING */
     size_t sent;      /* bytes of the request that left */
@@ -53,11 +53,13 @@ struct client {
     const struct crowd *crowd;
     struct journal *journal;
     struct rush *r;
+    struct turns turns;
     struct event_base *base;
-    struct addrinfo *address;
+    struct addrinfo *addresses[BENCH_URLS_MAX];
     struct conn *conns;
-    struct event *tick, *sigint;
-    uint32_t next;    /* shopper to send next */
+    struct event *tick, *pace, *sigint, *sigusr1;
+    FILE *progress;
+    unsigned paces;   /* since the last line of progress */
     uint32_t waiting; /* connections in CONN_WAITING */
     uint32_t opening; /* connections in CONN_OPENING */
     uint32_t gone;    /* connections in CONN_GONE */
@@ -80,8 +82,8 @@ static void conn_set_state(struct conn *c, enum conn_state to)
 /* Leaves the loop when the phase has nothing left to wait for. */
 static void client_check_end(struct client *k)
 {
-    bool all_sent = k->next == k->crowd->n || k->r->interrupted;
-    bool over = k->running ? k->waiting == 0 && (all_sent || k->gone == k->options->connections)
+    bool over = k->running ? k->waiting == 0 &&
+                                 (turns_over(&k->turns) || k->gone == k->options->connections)
                            : k->opening == 0;
     if (over) {
         event_base_loopbreak(k->base);
@@ -100,75 +102,45 @@ static void conn_close(struct conn *c)
     conn_set_state(c, CONN_CLOSED);
 }
 
-/* The connection is of no more use; the shopper it served, if any, stays without an answer. */
+/* The connection is of no more use; the shopper it served has no answer. */
 static void conn_drop(struct conn *c, uint64_t *counter)
 {
     (*counter)++;
+    turns_retry(&c->client->turns, c->shopper, clock_mono_us(), 0);
     conn_close(c);
     client_check_end(c->client);
 }
 
 static void conn_failed_to_open(struct conn *c)
 {
+    const struct options *o = c->client->options;
+    bool patient = c->client->running && (o->persist_s > 0 || c->failures + 1 < REOPEN_TRIES);
     c->failures++;
+    c->host = (c->host + 1) % o->hosts_n;
     c->client->r->connect_failures++;
     conn_close(c);
     /* Before the clock starts, one failure is enough to make the run invalid. */
-    if (!c->client->running || c->failures >= REOPEN_TRIES) {
+    if (!patient) {
         conn_set_state(c, CONN_GONE);
         c->client->r->given_up++;
     }
     client_check_end(c->client);
 }
 
-static void tally_add(struct rush *r, unsigned http, struct str code)
+/* Takes down what the shopper was told. False: an answer that makes no sense. */
+static bool client_told(struct client *k, const struct conn *c, const struct answer *a,
+                        int64_t now_us)
 {
-    char text[CLIENT_CODE_MAX];
-    snprintf(text, sizeof(text), "%.*s", (int)(code.n < sizeof(text) ? code.n : 0), code.p);
-    for (unsigned i = 0; i < r->errors_n; i++) {
-        if (r->errors[i].http == http && strcmp(r->errors[i].code, text) == 0) {
-            r->errors[i].n++;
-            return;
+    switch (rush_told(k->r, k->journal, c->shopper, a, c->since_us, now_us)) {
+    case RUSH_ASTRAY: return false;
+    case RUSH_RETRY: turns_retry(&k->turns, c->shopper, now_us, a->after_s); break;
+    case RUSH_GOT_ONE:
+        if (crowd_share(c->shopper, CROWD_AGAIN, k->options->again_percent)) {
+            turns_repeat(&k->turns, c->shopper, now_us);
         }
+        break;
+    case RUSH_DONE: break;
     }
-    bool last = r->errors_n >= CLIENT_TALLIES - 1;
-    struct tally *t = last ? &r->errors[CLIENT_TALLIES - 1] : &r->errors[r->errors_n];
-    r->errors_n = last ? CLIENT_TALLIES : r->errors_n + 1;
-    t->http = last ? 0 : http;
-    snprintf(t->code, sizeof(t->code), "%s", last ? "others" : text);
-    t->n++;
-}
-
-/* Writes into the journal and the figures what a shopper was told. False: an answer that makes no
- * sense. */
-static bool client_told(struct client *k, uint32_t shopper, const struct answer *a,
-                        int64_t latency_us, int64_t now_us)
-{
-    struct rush *r = k->r;
-    r->last_answer_us = now_us;
-    if (a->http == HTTP_CREATED) {
-        struct uid order;
-        if (!answer_order_id(a->body, &order)) {
-            return false;
-        }
-        journal_ack(k->journal, shopper, &order);
-        hist_record(&r->orders_us, latency_us);
-        r->orders++;
-        r->last_order_us = now_us;
-        return true;
-    }
-    struct str code = answer_code(a->body);
-    if (a->http == HTTP_CONFLICT && str_equal(code, STR("sold_out"))) {
-        journal_refused(k->journal, shopper, false);
-        hist_record(&r->refusals_us, latency_us);
-        r->refusals++;
-        r->first_refusal_us = r->first_refusal_us ? r->first_refusal_us : now_us;
-        return true;
-    }
-    bool retry = a->http >= 500 || a->http == HTTP_TOO_MANY || a->http == HTTP_ACCEPTED ||
-                 str_equal(code, STR("idempotency_in_progress"));
-    journal_refused(k->journal, shopper, retry);
-    tally_add(r, a->http, code);
     return true;
 }
 
@@ -190,16 +162,17 @@ static void conn_write(struct conn *c)
 static void conn_send_next(struct conn *c, int64_t now_us)
 {
     struct client *k = c->client;
-    if (k->next == k->crowd->n || k->r->interrupted) {
+    uint32_t newcomers = k->turns.next;
+    if (!turns_take(&k->turns, now_us, &c->shopper)) {
         conn_set_state(c, CONN_FREE);
         client_check_end(k);
         return;
     }
     conn_set_state(c, CONN_WAITING);
-    c->shopper = k->next++;
     c->sent = 0;
     c->since_us = now_us;
     journal_sent(k->journal, c->shopper);
+    k->r->shoppers += k->turns.next - newcomers;
     k->r->sent++;
     k->r->first_send_us = k->r->first_send_us ? k->r->first_send_us : now_us;
     conn_write(c);
@@ -211,7 +184,7 @@ static void conn_answered(struct conn *c, const struct answer *a)
     int64_t now_us = clock_mono_us();
     /* Bytes past the answer, or an answer to half a request: the stream means nothing any more. */
     bool astray = a->len != c->in_len || c->sent < c->client->crowd->stride;
-    if (!client_told(c->client, c->shopper, a, now_us - c->since_us, now_us) || astray) {
+    if (astray || !client_told(c->client, c, a, now_us)) {
         conn_drop(c, &r->bad_answers);
         return;
     }
@@ -288,7 +261,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 static void conn_open(struct conn *c)
 {
     struct client *k = c->client;
-    const struct addrinfo *to = k->address;
+    const struct addrinfo *to = k->addresses[c->host];
     int one = 1;
     assert(c->state == CONN_CLOSED);
     conn_set_state(c, CONN_OPENING);
@@ -318,17 +291,46 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             conn_drop(c, &k->r->timeouts);
         } else if (c->state == CONN_OPENING && c->since_us < overdue_us) {
             conn_failed_to_open(c);
-        } else if (c->state == CONN_CLOSED && k->running && k->next < k->crowd->n) {
+        } else if (c->state == CONN_CLOSED && k->running && !turns_over(&k->turns)) {
             conn_open(c);
         }
     }
     client_check_end(k);
 }
 
+/* Free connections take whoever became due meanwhile. */
+static void on_pace(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *k = arg;
+    int64_t now_us = clock_mono_us();
+    if (!k->running) {
+        return;
+    }
+    for (uint32_t i = 0; i < k->options->connections; i++) {
+        if (k->conns[i].state == CONN_FREE) {
+            conn_send_next(&k->conns[i], now_us);
+            if (k->conns[i].state == CONN_FREE) {
+                break; /* nobody is due */
+            }
+        }
+    }
+    if (++k->paces == PROGRESS_TURNS) {
+        k->paces = 0;
+        progress_write(k->progress, k->r, now_us);
+    }
+}
+
+static void on_sigusr1(evutil_socket_t fd, short what, void *arg)
+{
+    struct client *k = arg;
+    turns_hurry(&k->turns);
+}
+
 static void on_sigint(evutil_socket_t fd, short what, void *arg)
 {
     struct client *k = arg;
     k->r->interrupted = true;
+    turns_stop(&k->turns);
     client_check_end(k);
 }
 
@@ -344,6 +346,7 @@ static enum status client_loop(struct client *k)
     for (uint32_t i = 0; i < k->options->connections; i++) {
         k->conns[i].client = k;
         k->conns[i].fd = -1;
+        k->conns[i].host = i % k->options->hosts_n;
         conn_open(&k->conns[i]);
     }
     if (k->opening > 0) {
@@ -354,6 +357,7 @@ static enum status client_loop(struct client *k)
         return ST_UNAVAILABLE;
     }
     k->running = true;
+    turns_start(&k->turns, clock_mono_us());
     getrusage(RUSAGE_SELF, &before);
     for (uint32_t i = 0; i < k->options->connections; i++) {
         if (k->conns[i].state == CONN_FREE) {
@@ -361,6 +365,7 @@ static enum status client_loop(struct client *k)
         }
     }
     event_base_dispatch(k->base);
+    progress_write(k->progress, k->r, clock_mono_us());
     getrusage(RUSAGE_SELF, &after);
     k->r->user_us = time_us(after.ru_utime) - time_us(before.ru_utime);
     k->r->system_us = time_us(after.ru_stime) - time_us(before.ru_stime);
@@ -370,6 +375,7 @@ static enum status client_loop(struct client *k)
 static enum status client_create_loop(struct client *k)
 {
     static const struct timeval every = {TICK_MS / 1000, TICK_MS % 1000 * 1000};
+    static const struct timeval pace = {0, PACE_MS * 1000};
     struct event_config *config = event_config_new();
     if (config) {
         event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
@@ -380,10 +386,13 @@ static enum status client_create_loop(struct client *k)
         return ST_INTERNAL;
     }
     k->tick = event_new(k->base, -1, EV_PERSIST, on_tick, k);
+    k->pace = event_new(k->base, -1, EV_PERSIST, on_pace, k);
     k->sigint = evsignal_new(k->base, SIGINT, on_sigint, k);
+    k->sigusr1 = evsignal_new(k->base, SIGUSR1, on_sigusr1, k);
     k->conns = calloc(k->options->connections, sizeof(*k->conns));
-    if (!k->tick || !k->sigint || !k->conns || event_add(k->tick, &every) != 0 ||
-        event_add(k->sigint, NULL) != 0) {
+    if (!k->tick || !k->pace || !k->sigint || !k->sigusr1 || !k->conns ||
+        event_add(k->tick, &every) != 0 || event_add(k->pace, &pace) != 0 ||
+        event_add(k->sigint, NULL) != 0 || event_add(k->sigusr1, NULL) != 0) {
         return ST_INTERNAL;
     }
     return ST_OK;
@@ -400,41 +409,62 @@ static void allow_connections(uint32_t n)
 
 static void client_fini(struct client *k)
 {
+    struct event *const events[] = {k->tick, k->pace, k->sigint, k->sigusr1};
     for (uint32_t i = 0; k->conns && i < k->options->connections; i++) {
         if (k->conns[i].client && k->conns[i].fd >= 0) {
             conn_close(&k->conns[i]);
         }
     }
     free(k->conns);
-    if (k->tick) {
-        event_free(k->tick);
-    }
-    if (k->sigint) {
-        event_free(k->sigint);
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++) {
+        if (events[i]) {
+            event_free(events[i]);
+        }
     }
     if (k->base) {
         event_base_free(k->base);
     }
-    if (k->address) {
-        freeaddrinfo(k->address);
+    for (uint32_t i = 0; i < k->options->hosts_n; i++) {
+        if (k->addresses[i]) {
+            freeaddrinfo(k->addresses[i]);
+        }
     }
+    progress_close(&k->progress);
+    turns_fini(&k->turns);
+}
+
+static bool find_hosts(struct client *k)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    for (uint32_t i = 0; i < k->options->hosts_n; i++) {
+        const struct bench_host *host = &k->options->hosts[i];
+        if (getaddrinfo(host->name, host->port, &hints, &k->addresses[i]) != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 enum status rush_run(const struct options *o, const struct crowd *crowd, struct journal *journal,
                      struct rush *r)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    const struct turns_conf conf = {crowd->n, o->rate, o->persist_s, o->impatient,
+                                    (uint64_t)clock_wall_ms()};
     struct client k = {.options = o, .crowd = crowd, .journal = journal, .r = r};
-    enum status st = ST_UNAVAILABLE;
+    enum status st = turns_init(&k.turns, &conf);
     allow_connections(o->connections);
-    if (getaddrinfo(o->host, o->port, &hints, &k.address) != 0) {
-        goto cleanup;
+    if (st == ST_OK && !find_hosts(&k)) {
+        st = ST_UNAVAILABLE;
     }
-    st = client_create_loop(&k);
+    if (st == ST_OK && !progress_open(o->progress, &k.progress)) {
+        st = ST_INTERNAL;
+    }
+    if (st == ST_OK) {
+        st = client_create_loop(&k);
+    }
     if (st == ST_OK) {
         st = client_loop(&k);
     }
-cleanup:
     client_fini(&k);
     return st;
 }

@@ -22,6 +22,23 @@ void crowd_name(struct crowd *c)
     snprintf(c->sale, sizeof(c->sale), "rush-%s", c->tag);
 }
 
+/* SplitMix64 of number and salt: neighbours fall apart, and two salts have nothing in common. */
+bool crowd_share(uint32_t shopper, uint32_t salt, uint32_t percent)
+{
+    uint64_t z = ((uint64_t)salt << 32 | shopper) + UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return (z ^ (z >> 31)) % 100 < percent;
+}
+
+/* A header line, as long for those who prefer a 202 as for those who do not. */
+static const char *preference(const struct options *o, uint32_t shopper)
+{
+    return o->async_percent == 0                                 ? ""
+           : crowd_share(shopper, CROWD_ASYNC, o->async_percent) ? "Prefer: respond-async\r\n"
+                                                                 : "Prefer: wait=00000030\r\n";
+}
+
 /* Returns the length, 0 when it does not fit or the token could not be made. */
 static size_t write_request(const struct crowd *c, const struct options *o,
                             const struct hmac_key *key, uint32_t shopper, int64_t now_s, char *out)
@@ -44,16 +61,17 @@ static size_t write_request(const struct crowd *c, const struct options *o,
                      "Idempotency-Key: %s\r\n"
                      "Content-Type: application/json\r\n"
                      "Content-Length: %d\r\n"
-                     "\r\n"
+                     "%s\r\n"
                      "%s",
-                     o->host, o->port, (int)token_len, token, id, body_len, body);
+                     o->hosts[0].name, o->hosts[0].port, (int)token_len, token, id, body_len,
+                     preference(o, shopper), body);
     return n > 0 && n < REQUEST_MAX ? (size_t)n : 0;
 }
 
 static enum status fill_arena(struct crowd *c, const struct options *o, const struct hmac_key *key)
 {
     char request[REQUEST_MAX];
-    int64_t now_s = clock_wall_ms() / 1000;
+    int64_t now_s = clock_wall_ms() / 1000 - o->started_ago_s;
     for (uint32_t i = 0; i < o->shoppers; i++) {
         size_t n = write_request(c, o, key, i, now_s, request);
         if (n == 0 || (c->arena && n != c->stride)) {

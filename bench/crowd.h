@@ -17,6 +17,9 @@ enum {
     CROWD_SHOPPER_LEN = CROWD_TAG_LEN + 9
 };
 
+/* Salts of crowd_share. */
+enum { CROWD_ASYNC = 1, CROWD_AGAIN = 2 };
+
 #define CROWD_SKU "unit"
 
 struct crowd {
@@ -40,5 +43,7 @@ static inline struct str crowd_request(const struct crowd *c, uint32_t shopper)
     return (struct str){c->arena + shopper * c->stride, c->stride};
 }
 
+/* Whether the shopper belongs to a share of the crowd; another salt draws another share. */
+bool crowd_share(uint32_t shopper, uint32_t salt, uint32_t percent);
 /* The number of a shopper id of this run; false when it is somebody else's. */
 bool crowd_shopper(const struct crowd *c, struct str id, uint32_t *shopper);

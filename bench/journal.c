@@ -19,30 +19,65 @@ void journal_fini(struct journal *j)
     *j = (struct journal){0};
 }
 
-/* Nobody's entry changes twice: a shopper has one try. */
-static struct journal_entry *entry_told(struct journal *j, uint32_t shopper, enum told now)
+static struct journal_entry *entry_of(const struct journal *j, uint32_t shopper)
 {
     assert(shopper < j->n);
-    struct journal_entry *e = &j->shoppers[shopper];
-    assert(e->told == now);
-    return e;
+    return &j->shoppers[shopper];
+}
+
+bool journal_has_order(const struct journal *j, uint32_t shopper)
+{
+    uint8_t told = entry_of(j, shopper)->told;
+    return told == TOLD_ORDER || told == TOLD_QUEUED;
 }
 
 void journal_sent(struct journal *j, uint32_t shopper)
 {
-    entry_told(j, shopper, TOLD_UNSENT)->told = TOLD_NOTHING;
+    struct journal_entry *e = entry_of(j, shopper);
+    assert(e->told != TOLD_REFUSAL); /* it was final */
+    if (!journal_has_order(j, shopper)) {
+        e->told = TOLD_NOTHING;
+    }
 }
 
-void journal_ack(struct journal *j, uint32_t shopper, const struct uid *order)
+bool journal_ack(struct journal *j, uint32_t shopper, const struct uid *order)
 {
-    struct journal_entry *e = entry_told(j, shopper, TOLD_NOTHING);
+    struct journal_entry *e = entry_of(j, shopper);
+    assert(e->told != TOLD_UNSENT);
+    if (e->told == TOLD_ORDER) {
+        e->changed |= !uid_equal(order, &e->order);
+        return false;
+    }
     e->told = TOLD_ORDER;
     e->order = *order;
+    return true;
+}
+
+bool journal_queued(struct journal *j, uint32_t shopper, const struct uid *order)
+{
+    struct journal_entry *e = entry_of(j, shopper);
+    bool first = !e->was_queued;
+    assert(e->told != TOLD_UNSENT);
+    if (e->told == TOLD_ORDER) {
+        e->changed |= !uid_equal(order, &e->order);
+        return false;
+    }
+    e->requeued |= e->was_queued && !uid_equal(order, &e->queued);
+    e->told = TOLD_QUEUED;
+    e->was_queued = true;
+    e->queued = *order;
+    return first;
 }
 
 void journal_refused(struct journal *j, uint32_t shopper, bool retry)
 {
-    entry_told(j, shopper, TOLD_NOTHING)->told = retry ? TOLD_RETRY : TOLD_REFUSAL;
+    struct journal_entry *e = entry_of(j, shopper);
+    if (journal_has_order(j, shopper)) {
+        e->denied |= !retry;
+        return;
+    }
+    assert(e->told == TOLD_NOTHING);
+    e->told = retry ? TOLD_RETRY : TOLD_REFUSAL;
 }
 
 uint64_t journal_count(const struct journal *j, enum told told)

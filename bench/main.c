@@ -1,9 +1,9 @@
 /* snapup-bench - load tool: rushes a running Snapup and proves what came of it.
  *
  * options.c: the command line. crowd.c: shoppers and their requests. client.c: connections and the
- * clock, with answer.c (reads) and hist.c (times). control.c: the storefront's calls around the
- * rush. journal.c: what shoppers were told. verify.c: what MariaDB has. promises.c: the verdicts.
- * report.c: text and JSON.
+ * clock, with turns.c (who asks next), answer.c (reads), rush.c (what it means), hist.c (times) and
+ * progress.c (how it goes). control.c: the storefront's calls around the rush. journal.c: what
+ * shoppers were told. verify.c: what MariaDB has. promises.c: the verdicts. report.c: text and JSON.
  */
 #include "client.h"
 #include "control.h"
@@ -86,7 +86,7 @@ static const char *why_invalid(const struct run *run)
     const struct rush *r = run->rush;
     return r->interrupted                         ? "interrupted"
            : r->opened < run->options.connections ? "not every connection could be opened"
-           : r->sent < run->options.shoppers      ? "not every shopper could try"
+           : r->shoppers < run->options.shoppers  ? "not every shopper could try"
            : r->orders == 0                       ? "nothing was sold"
                                                   : NULL;
 }

@@ -16,13 +16,28 @@ static const char help[] =
     "journal of acknowledged orders with MariaDB row by row and asks for the audit.\n"
     "\n"
     "Load\n"
-    "  --url URL            service to rush                       [http://127.0.0.1:8080]\n"
-    "  --shoppers N         shoppers, one try each                [200000]\n"
+    "  --url URL[,URL]...   service to rush, or instances of it   [http://127.0.0.1:8080]\n"
+    "  --shoppers N         shoppers                              [200000]\n"
     "  --units N            units for sale                        [50000]\n"
     "  --unlimited          enough units for everybody: measures durable orders alone\n"
     "  --connections N      connections, one request each at a time  [256]\n"
     "  --qty N              units per order                       [1]\n"
     "  --timeout S          seconds until a request counts as unanswered  [30]\n"
+    "  --shards N           shards of the sale                    [1]\n"
+    "  --started-ago S      the sale began S seconds ago, for a service whose clock is wrong  [0]\n"
+    "\n"
+    "A crowd that keeps trying\n"
+    "  --persist S          whoever got no answer, or one that asks to try again, does so with "
+    "the\n"
+    "                       same key for S seconds; connections are opened again without end  "
+    "[0]\n"
+    "  --impatient          at once, whatever Retry-After says\n"
+    "  --again PERCENT      so many who got an order ask for it once more  [0]\n"
+    "  --async PERCENT      so many prefer a 202 (respond-async)  [0]\n"
+    "  --queue-may-vanish   a 202 whose order never came breaks nothing: Redis will lose its "
+    "log\n"
+    "  --rate N             so many set out each second; all the rest at once after SIGUSR1  "
+    "[no pace]\n"
     "\n"
     "Credentials\n"
     "  --key KEY            storefront key, creates the sale      [sk_demo]\n"
@@ -36,6 +51,7 @@ static const char help[] =
     "\n"
     "Report\n"
     "  --json               one JSON object instead of text\n"
+    "  --progress FILE      while it runs, a JSON line every 50 ms\n"
     "  --help\n"
     "\n"
     "Exit code: 0 every promise kept, 1 a promise broken, 2 usage, 3 the run could not be set up "
@@ -72,6 +88,14 @@ static const struct option_row rows[] = {
     {"connections", NUMBER, AT(connections), 1, BENCH_CONNECTIONS_MAX},
     {"qty", NUMBER, AT(qty), 1, 100},
     {"timeout", NUMBER, AT(timeout_s), 1, 600},
+    {"shards", NUMBER, AT(shards), 1, 64},
+    {"started-ago", NUMBER, AT(started_ago_s), 0, 3 * 3600},
+    {"persist", NUMBER, AT(persist_s), 0, 3600},
+    {"impatient", FLAG, AT(impatient), 0, 0},
+    {"again", NUMBER, AT(again_percent), 0, 100},
+    {"async", NUMBER, AT(async_percent), 0, 100},
+    {"queue-may-vanish", FLAG, AT(queue_may_vanish), 0, 0},
+    {"rate", NUMBER, AT(rate), 0, 1000000},
     {"key", TEXT, AT(key), 0, 0},
     {"kid", TEXT, AT(kid), 0, 0},
     {"secret", TEXT, AT(secret), 0, 0},
@@ -79,6 +103,7 @@ static const struct option_row rows[] = {
     {"sql-user", TEXT, AT(sql_user), 0, 0},
     {"sql-database", TEXT, AT(sql_database), 0, 0},
     {"json", FLAG, AT(json), 0, 0},
+    {"progress", TEXT, AT(progress), 0, 0},
 };
 
 enum { ROWS = sizeof(rows) / sizeof(rows[0]), OPTION_HELP = 1000 };
@@ -97,6 +122,7 @@ static void set_defaults(struct options *o)
         .units = 50000,
         .connections = 256,
         .qty = 1,
+        .shards = 1,
         .timeout_s = 30,
         .key = "sk_demo",
         .kid = "demo",
@@ -146,26 +172,46 @@ static bool url_part(CURLU *u, CURLUPart part, unsigned flags, char *out, size_t
     return written > 0 && (size_t)written < size;
 }
 
-static bool read_url(struct options *o)
+static bool read_url(const char *text, struct bench_host *host)
 {
     CURLU *u = curl_url();
     char scheme[16];
     char path[16];
-    bool ok = u && curl_url_set(u, CURLUPART_URL, o->url, 0) == CURLUE_OK &&
+    bool ok = u && curl_url_set(u, CURLUPART_URL, text, 0) == CURLUE_OK &&
               url_part(u, CURLUPART_SCHEME, 0, scheme, sizeof(scheme)) &&
               strcmp(scheme, "http") == 0 &&
-              url_part(u, CURLUPART_HOST, 0, o->host, sizeof(o->host)) &&
-              url_part(u, CURLUPART_PORT, CURLU_DEFAULT_PORT, o->port, sizeof(o->port)) &&
+              url_part(u, CURLUPART_HOST, 0, host->name, sizeof(host->name)) &&
+              url_part(u, CURLUPART_PORT, CURLU_DEFAULT_PORT, host->port, sizeof(host->port)) &&
               url_part(u, CURLUPART_PATH, 0, path, sizeof(path)) && strcmp(path, "/") == 0;
     curl_url_cleanup(u);
     return ok;
 }
 
+static bool read_urls(struct options *o)
+{
+    const char *at = o->url;
+    for (o->hosts_n = 0; o->hosts_n < BENCH_URLS_MAX; at++) {
+        char one[512];
+        size_t n = strcspn(at, ",");
+        snprintf(one, sizeof(one), "%.*s", (int)(n < sizeof(one) ? n : 0), at);
+        if (!read_url(one, &o->hosts[o->hosts_n])) {
+            return false;
+        }
+        o->hosts_n++;
+        at += n;
+        if (*at == '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Each option is sound by itself; now together. */
 static bool check(struct options *o, char *error, size_t size)
 {
-    if (!read_url(o)) {
-        snprintf(error, size, "--url: want http://host:port, got \"%s\"", o->url);
+    if (!read_urls(o)) {
+        snprintf(error, size, "--url: want http://host:port (or up to 8, with commas), got \"%s\"",
+                 o->url);
         return false;
     }
     if (!o->sql) {

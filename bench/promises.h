@@ -23,7 +23,7 @@ enum promise {
 
 struct verdict {
     bool kept;
-    char why[200]; /* the figures behind it, for people */
+    char why[320]; /* the figures behind it, for people */
 };
 
 /* Pure: the verdict on each promise. */

@@ -152,6 +152,12 @@ static void print_verdicts(const struct report *rp, FILE *out)
             " asked to try again %" PRIu64 "\n",
             l->matched, l->missing, journal_count(rp->journal, TOLD_NOTHING), l->untold,
             journal_count(rp->journal, TOLD_RETRY), l->retryable);
+    if (rp->rush->repeats || rp->rush->queued) {
+        fprintf(out,
+                "  asked again: %" PRIu64 " answered with an order; promised by 202: %" PRIu64
+                " in MariaDB, %" PRIu64 " lost\n",
+                rp->rush->repeats, l->queued_found, l->queued_lost);
+    }
     print_audit(rp->audit, out);
 }
 
@@ -209,26 +215,49 @@ static json_t *verdicts_json(const struct report *rp)
 
 static json_t *rush_json(const struct rush *r)
 {
-    return json_pack("{s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-                     "sent", (json_int_t)r->sent, "orders", (json_int_t)r->orders, "refusals",
-                     (json_int_t)r->refusals, "orders_per_s", orders_per_s(r), "refusals_per_s",
-                     refusals_per_s(r), "orders_us", latency_json(&r->orders_us), "refusals_us",
-                     latency_json(&r->refusals_us), "errors", errors_json(r), "opened",
-                     (json_int_t)r->opened, "connect_failures", (json_int_t)r->connect_failures,
-                     "lost", (json_int_t)r->lost, "timeouts", (json_int_t)r->timeouts,
-                     "bad_answers", (json_int_t)r->bad_answers, "cpu_user_us",
-                     (json_int_t)r->user_us, "cpu_system_us", (json_int_t)r->system_us);
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:I, s:I, s:I, s:I, "
+        "s:I, s:I, s:I}",
+        "shoppers", (json_int_t)r->shoppers, "sent", (json_int_t)r->sent, "orders",
+        (json_int_t)r->orders, "repeats", (json_int_t)r->repeats, "queued", (json_int_t)r->queued,
+        "refusals", (json_int_t)r->refusals, "orders_per_s", orders_per_s(r), "refusals_per_s",
+        refusals_per_s(r), "orders_us", latency_json(&r->orders_us), "refusals_us",
+        latency_json(&r->refusals_us), "errors", errors_json(r), "opened", (json_int_t)r->opened,
+        "connect_failures", (json_int_t)r->connect_failures, "lost", (json_int_t)r->lost,
+        "timeouts", (json_int_t)r->timeouts, "bad_answers", (json_int_t)r->bad_answers,
+        "cpu_user_us", (json_int_t)r->user_us, "cpu_system_us", (json_int_t)r->system_us);
 }
 
 static json_t *ledger_json(const struct ledger *l)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "rows",
-                     (json_int_t)l->rows, "live", (json_int_t)l->live, "live_units",
-                     (json_int_t)l->live_units, "allocated", (json_int_t)l->allocated, "held",
-                     (json_int_t)l->held, "matched", (json_int_t)l->matched, "missing",
-                     (json_int_t)l->missing, "doubles", (json_int_t)l->doubles, "untold",
-                     (json_int_t)l->untold, "retryable", (json_int_t)l->retryable, "refused",
-                     (json_int_t)l->refused);
+    const struct {
+        const char *name;
+        int64_t n;
+    } rows[] = {
+        {"rows", (int64_t)l->rows},
+        {"live", (int64_t)l->live},
+        {"live_units", (int64_t)l->live_units},
+        {"allocated", l->allocated},
+        {"held", l->held},
+        {"matched", (int64_t)l->matched},
+        {"missing", (int64_t)l->missing},
+        {"doubles", (int64_t)l->doubles},
+        {"wrong_qty", (int64_t)l->wrong_qty},
+        {"strangers", (int64_t)l->strangers},
+        {"untold", (int64_t)l->untold},
+        {"retryable", (int64_t)l->retryable},
+        {"refused", (int64_t)l->refused},
+        {"unsent", (int64_t)l->unsent},
+        {"denied", (int64_t)l->denied},
+        {"changed", (int64_t)l->changed},
+        {"queued_found", (int64_t)l->queued_found},
+        {"queued_lost", (int64_t)l->queued_lost},
+    };
+    json_t *j = json_object();
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        json_object_set_new(j, rows[i].name, json_integer(rows[i].n));
+    }
+    return j;
 }
 
 void report_json(const struct report *rp, FILE *out)
@@ -238,8 +267,9 @@ void report_json(const struct report *rp, FILE *out)
         "{s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o*, s:o*, s:O*, s:i, s:s*}", "object", "rush",
         "sale", rp->crowd->sale, "shoppers", (json_int_t)o->shoppers, "units", (json_int_t)o->units,
         "connections", (json_int_t)o->connections, "qty", (json_int_t)o->qty, "rush",
-        rush_json(rp->rush), "ledger", ledger_json(rp->ledger), "promises", verdicts_json(rp),
-        "audit", rp->audit, "exit", (int)rp->result, "invalid", rp->invalid);
+        rush_json(rp->rush), "ledger", rp->ledger ? ledger_json(rp->ledger) : NULL, "promises",
+        rp->ledger ? verdicts_json(rp) : NULL, "audit", rp->audit, "exit", (int)rp->result,
+        "invalid", rp->invalid);
     if (j) {
         json_dumpf(j, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
         fputc('\n', out);

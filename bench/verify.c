@@ -58,24 +58,32 @@ void verify_destroy(struct verify **v)
     *v = NULL;
 }
 
-/* What MariaDB has of one shopper against what that shopper was told. */
+/* What MariaDB has of one shopper, live, against what that shopper was told. */
 static void compare_live(struct verify *v, uint32_t shopper, const struct uid *id, int64_t qty)
 {
     struct ledger *l = v->ledger;
     struct journal_entry *e = &v->journal->shoppers[shopper];
     l->doubles += e->rows > 0;
     e->rows += e->rows < UINT8_MAX;
+    l->denied += e->denied;
     switch ((enum told)e->told) {
     case TOLD_ORDER:
         if (qty == v->qty && uid_equal(id, &e->order)) {
             e->matched = true;
         }
         break;
+    case TOLD_QUEUED: break; /* any state will do: see mark_queued */
     case TOLD_NOTHING: l->untold++; break;
     case TOLD_RETRY: l->retryable++; break;
     case TOLD_REFUSAL: l->refused++; break;
     default: l->unsent++; break;
     }
+}
+
+static void mark_queued(struct verify *v, uint32_t shopper, const struct uid *id)
+{
+    struct journal_entry *e = &v->journal->shoppers[shopper];
+    e->queued_found |= e->was_queued && uid_equal(id, &e->queued);
 }
 
 /* A number that is no state is not live; it shows as a missing order. */
@@ -98,13 +106,17 @@ static bool on_order(void *arg, const struct sql_val *cols, unsigned n)
     memcpy(v->last.b, cols[0].s.p, UID_LEN);
     v->rows++;
     l->rows++;
+    bool ours = crowd_shopper(v->crowd, cols[1].s, &shopper);
+    if (ours) {
+        mark_queued(v, shopper, &v->last);
+    }
     if (!is_live(cols[3].i)) {
         return true;
     }
     l->live++;
     l->live_units += (uint64_t)cols[2].i;
     l->wrong_qty += cols[2].i != v->qty;
-    if (crowd_shopper(v->crowd, cols[1].s, &shopper)) {
+    if (ours) {
         compare_live(v, shopper, &v->last, cols[2].i);
     } else {
         l->strangers++;
@@ -180,13 +192,15 @@ static enum status read_orders(struct verify *v)
     return ST_OK;
 }
 
-static void count_acknowledged(const struct journal *journal, struct ledger *l)
+static void count_told(const struct journal *journal, struct ledger *l)
 {
     for (uint32_t i = 0; i < journal->n; i++) {
-        if (journal->shoppers[i].told == TOLD_ORDER) {
-            l->matched += journal->shoppers[i].matched;
-            l->missing += !journal->shoppers[i].matched;
-        }
+        const struct journal_entry *e = &journal->shoppers[i];
+        l->matched += e->told == TOLD_ORDER && e->matched;
+        l->missing += e->told == TOLD_ORDER && !e->matched;
+        l->queued_found += e->was_queued && e->queued_found;
+        l->queued_lost += (e->was_queued && !e->queued_found) + e->requeued;
+        l->changed += e->changed;
     }
 }
 
@@ -213,6 +227,6 @@ enum status verify_run(struct verify *v, const struct crowd *crowd, struct journ
                  sql_error(v->sql));
         return st;
     }
-    count_acknowledged(journal, ledger);
+    count_told(journal, ledger);
     return ST_OK;
 }

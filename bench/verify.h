@@ -27,6 +27,9 @@ struct ledger {
     uint64_t retryable;  /* live orders whose shopper was asked to try again */
     uint64_t refused;    /* live orders whose shopper was refused */
     uint64_t unsent;     /* live orders whose shopper never asked */
+    uint64_t denied;     /* live orders whose shopper was refused after he was told of one */
+    uint64_t changed;    /* shoppers who were acknowledged twice, with two orders */
+    uint64_t queued_found, queued_lost; /* orders promised by a 202: in MariaDB, and not there */
 };
 
 struct verify; /* the connection to compare through */

@@ -104,13 +104,30 @@ static void codes_are_found(void **state)
     assert_int_equal(answer_code(STR("{\"code\":null}")).n, 0);
 }
 
+static void waits_are_read(void **state)
+{
+    static const struct {
+        const char *in;
+        uint32_t after_s;
+    } waits[] = {
+        {"HTTP/1.1 503 X\r\nContent-Length: 0\r\nRetry-After: 2\r\n\r\n", 2},
+        {"HTTP/1.1 503 X\r\nretry-after:17 \r\nContent-Length: 0\r\n\r\n", 17},
+        {"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n", 0},
+        {"HTTP/1.1 503 X\r\nContent-Length: 0\r\nRetry-After: soon\r\n\r\n", 0},
+    };
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        struct answer a = {0};
+        assert_int_equal(answer_read(str_from(waits[i].in), &a), ANSWER_DONE);
+        assert_int_equal(a.after_s, waits[i].after_s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_are_read),
-        cmocka_unit_test(a_second_answer_is_left_alone),
-        cmocka_unit_test(order_ids_are_found),
-        cmocka_unit_test(codes_are_found),
+        cmocka_unit_test(answers_are_read),    cmocka_unit_test(a_second_answer_is_left_alone),
+        cmocka_unit_test(order_ids_are_found), cmocka_unit_test(codes_are_found),
+        cmocka_unit_test(waits_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
