@@ -63,8 +63,8 @@ BUILD = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help all run up down test unit integration crash asan sim sim-mutants fuzz bench fmt check docs install clean deps \
-	programs units fuzzers tidy
+.PHONY: help all run up down test unit integration crash fault asan sim sim-mutants fuzz bench fmt check docs \
+	install clean deps programs units fuzzers tidy
 
 help: ## this list
 	@sed --quiet 's/^\([a-z-]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand --tabs=16
@@ -84,8 +84,8 @@ up: all ## the same in the background; returns when it can sell
 down: ## ends what `make up` started
 	@ops/dev/shop down
 
-deps: ## installs missing Debian packages, also those of test, fuzz and check
-	@ops/dev/deps run test check
+deps: ## installs missing Debian packages, also those of test, fault, fuzz and check
+	@ops/dev/deps run test fault check
 
 # --- Test ---------------------------------------------------------------------------------------------
 
@@ -94,6 +94,7 @@ test: ## all tests; all but the simulation under AddressSanitizer and UBSan
 	+$(Q)$(MAKE) --no-print-directory sim
 	+$(Q)$(MAKE) --no-print-directory integration
 	+$(Q)$(MAKE) --no-print-directory crash
+	+$(Q)$(MAKE) --no-print-directory fault SHORT=1
 
 asan: test ## the same: tests always run under the sanitizers
 
@@ -108,6 +109,11 @@ integration: build/deps-test ## a whole shop tested from outside (ARGS="-k name"
 crash: build/deps-test ## the daemon dies at every named point; nothing is lost (ARGS="-k name" for pytest)
 	+$(Q)$(BUILD) MODE=asan programs
 	@cd tests/fault && $(PYTEST) --quiet test_crash_points.py $(ARGS)
+
+fault: build/deps-fault ## hurts a shop under load, for an hour (SEED=7 FAULTS=redis_kill,sql_kill TIMES=3)
+	+$(Q)$(BUILD) MODE=$(or $(SNAPUP_BUILD),$(if $(SHORT),asan,release)) programs
+	@/usr/bin/python3 tests/fault/suite.py $(if $(SHORT),--short) $(SEED:%=--seed %) $(FAULTS:%=--faults %) \
+		$(TIMES:%=--times %)
 
 sim: build/deps-test ## the flows over simulated stores for SECONDS (10); SEED=n replays one; ARGS for others
 	+$(Q)$(BUILD) MODE=release build/release/snapup-sim
