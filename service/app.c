@@ -16,6 +16,7 @@
 enum {
     OPENAPI_MAX = 1024 * 1024,
     REBUILD_THREADS = 2,
+    AUDIT_THREADS = 2, /* the keeper's, which goes on and on, and one that somebody asked for */
     PATIENCE_MS = 120000,
     PAYER_THREADS = 4,
     STORE_WAIT_MS = 20000,
@@ -175,7 +176,7 @@ static enum status start_threads(struct app *app)
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]) && st == ST_OK; i++)
         st = jobs_create(e, pools[i].threads, (unsigned)c->query_depth_max, pools[i].pool);
     if (st == ST_OK)
-        st = jobs_create_patient(e, 1, (unsigned)c->query_depth_max, &e->audits);
+        st = jobs_create_patient(e, AUDIT_THREADS, (unsigned)c->query_depth_max, &e->audits);
     return st == ST_OK ? keeper_start(e, &app->health.stores, &app->keeper) : st;
 }
 

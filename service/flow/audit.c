@@ -104,6 +104,8 @@ static enum status count_one(struct session *s, const char *text, const struct s
                              unsigned n, int64_t *out)
 {
     *out = 0;
+    if (atomic_load(&s->engine->stopping))
+        return ST_UNAVAILABLE; /* each of these may take seconds, and a stop waits for them */
     return sql_run(s->sql, text, args, n, on_number, out, NULL);
 }
 

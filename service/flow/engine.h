@@ -25,7 +25,7 @@ struct engine {
     struct jobs *chores;   /* what nobody waits for: looks, sweeps, deliveries */
     struct jobs *rebuilds; /* recoveries; long ones must not keep the chores waiting */
     struct jobs *payers;   /* what waits for payment channels */
-    struct jobs *audits;   /* audits wait for quiet; one at a time */
+    struct jobs *audits;   /* audits wait for quiet, and read much */
     _Atomic bool stopping; /* those who wait for something give up */
     struct uid instance;   /* this process, as owner of leases and log entries */
     struct channel_set *channels;

@@ -333,9 +333,10 @@ static enum status load(struct rebuild *r)
     st = sql_begin_snapshot(r->s->sql);
     if (st == ST_OK)
         st = load_holds(r);
-    CRASH_POINT(rebuild_mid_load);
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        CRASH_POINT(rebuild_mid_load);
         st = load_seen(r);
+    }
     if (st == ST_OK)
         st = load_stock(r);
     sql_rollback(r->s->sql);
@@ -363,6 +364,37 @@ static enum status open_gate(struct rebuild *r)
     return st;
 }
 
+static enum status run_steps(struct rebuild *r)
+{
+    enum status st = bump(r);
+    if (st != ST_OK)
+        return st;
+    CRASH_POINT(rebuild_after_bump);
+    load_args(r, "close");
+    st = load_call(r);
+    if (st != ST_OK)
+        return st;
+    CRASH_POINT(rebuild_after_close);
+    st = rebuild_from_log(r->s, r->sale, r->shard, r->opened, r->epoch);
+    if (st != ST_OK)
+        return st;
+    CRASH_POINT(rebuild_after_log);
+    st = note_opened(r);
+    if (st != ST_OK)
+        return st;
+    CRASH_POINT(rebuild_after_note);
+    st = load(r);
+    if (st != ST_OK)
+        return st;
+    CRASH_POINT(rebuild_before_open);
+    st = open_gate(r);
+    if (st != ST_OK)
+        return st;
+    CRASH_POINT(rebuild_after_open);
+    metrics_add(r->s->metrics, M_REBUILDS, 1);
+    return ST_OK;
+}
+
 enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned shard,
                           const struct redis_identity *redis)
 {
@@ -372,27 +404,7 @@ enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned s
     r.hold = malloc(PAGE * sizeof(*r.hold));
     r.filter = calloc(live->filter_bits / 8, 1);
     atomic_store(&live->filter_current, false);
-    enum status st = r.hold && r.filter ? bump(&r) : ST_UNAVAILABLE;
-    if (st == ST_OK) {
-        CRASH_POINT(rebuild_after_bump);
-        load_args(&r, "close");
-        st = load_call(&r);
-        CRASH_POINT(rebuild_after_close);
-    }
-    if (st == ST_OK)
-        st = rebuild_from_log(s, sale, shard, r.opened, r.epoch);
-    CRASH_POINT(rebuild_after_log);
-    if (st == ST_OK)
-        st = note_opened(&r);
-    CRASH_POINT(rebuild_after_note);
-    if (st == ST_OK)
-        st = load(&r);
-    CRASH_POINT(rebuild_before_open);
-    if (st == ST_OK)
-        st = open_gate(&r);
-    CRASH_POINT(rebuild_after_open);
-    if (st == ST_OK)
-        metrics_add(s->metrics, M_REBUILDS, 1);
+    enum status st = r.hold && r.filter ? run_steps(&r) : ST_UNAVAILABLE;
     atomic_store(&live->wins, -1);
     sql_destroy(&r.renewing);
     free(r.hold);

@@ -1,52 +1,107 @@
 /* The intent log's part of a rebuild: orders reserved and perhaps not written (rules R2, R7). */
 #include "base/config.h"
+#include "flow/engine.h"
 #include "flow/intent.h"
 #include "flow/rebuild.h"
 #include "flow/stock.h"
 
 #include <stdlib.h>
 
-enum { ROWS = 4096 };
+enum { ROWS = 4096, TRIES = 5 };
 _Static_assert((int)ROWS >= (int)RESERVE_BATCH_MAX, "an entry's rows fit");
 
 struct pending {
+    struct session *s;
+    const struct sale *sale;
+    unsigned shard;
+    int64_t epoch;
     struct commit_row row[ROWS];
     struct commit_row *of[ROWS];
     struct commit_row flat[ROWS];
     unsigned n;
 };
 
-/* Fenced rows are skipped: here they mean that the units are not there any more, and nobody was
- * told of them. Had the epoch itself moved on, note_opened would stop the rebuild. */
-static enum status write_pending(struct session *s, struct pending *p)
+/* Repeating is safe: every row carries its id. Fenced and refused rows are marked, and the rest is tried
+ * again without them. */
+static enum status commit(struct pending *p, struct commit_row **rows, unsigned n)
 {
-    enum status st = ST_FENCED;
-    for (unsigned i = 0; i <= p->n; i++) { /* each refusal marks at least one row */
-        st = commit_rows(s->sql, p->of, p->n, true, p->flat);
-        if (st != ST_FENCED && st != ST_INTERNAL && st != ST_CONFLICT)
-            break;
+    unsigned tries = 0;
+    for (;;) {
+        enum status st = commit_rows(p->s->sql, rows, n, true, p->flat);
+        bool again = st == ST_CONFLICT || st == ST_UNKNOWN || st == ST_INTERNAL;
+        if (st != ST_FENCED && (!again || ++tries == TRIES))
+            return st;
     }
+}
+
+static bool on_epoch(void *arg, const struct sql_val *c, unsigned n)
+{
+    *(int64_t *)arg = c[0].i;
+    return true;
+}
+
+/* Another rebuild came in between: what is fenced now is its business. */
+static enum status check_epoch(struct pending *p)
+{
+    const struct sql_val args[] = {SQL_INT(p->sale->no), SQL_INT(p->shard)};
+    int64_t epoch = -1;
+    enum status st = sql_run(p->s->sql, "SELECT epoch, opened, ready FROM shards WHERE sale = ? AND shard = ?",
+                             args, 2, on_epoch, &epoch, NULL);
+    return st == ST_OK && epoch != p->epoch ? ST_BUSY : st;
+}
+
+/* Together they were more than the ledger has left. One by one, some may fit; of the others, those that
+ * were told 202 stay as cancelled (rule R22), and nobody was told of the rest. */
+static enum status commit_one_by_one(struct pending *p)
+{
+    enum status st = check_epoch(p);
+    unsigned dropped = 0;
+    for (unsigned i = 0; i < p->n && st == ST_OK; i++) {
+        struct commit_row *row = p->of[i];
+        if (row->outcome != ST_FENCED)
+            continue;
+        row->outcome = ST_UNKNOWN;
+        st = commit(p, &row, 1);
+        if (st != ST_OK || row->outcome != ST_FENCED)
+            continue;
+        dropped++;
+        row->lost = row->queued;
+        row->outcome = ST_UNKNOWN;
+        if (row->lost)
+            st = commit(p, &row, 1);
+    }
+    if (dropped > 0)
+        LOG(p->s->engine->log, LOG_ERROR, "log_exceeds_ledger", LF_STR("sale", p->sale->id),
+            LF_INT("shard", p->shard), LF_INT("orders", dropped));
+    return st;
+}
+
+static enum status write_pending(struct pending *p)
+{
+    enum status st = p->n > 0 ? commit(p, p->of, p->n) : ST_OK;
+    bool fenced = false;
+    for (unsigned i = 0; i < p->n; i++)
+        fenced = fenced || p->row[i].outcome == ST_FENCED;
+    if (st == ST_OK && fenced)
+        st = commit_one_by_one(p);
     p->n = 0;
     return st;
 }
 
-static enum status take_row(struct session *s, const struct sale *sale, unsigned shard,
-                            int64_t epoch, const struct row *row, struct pending *p)
+static enum status take_row(struct pending *p, const struct row *row)
 {
     if (row->kind == ROW_TAKE) {
         enum status st =
-            stock_take_commit(s, sale, shard, epoch, row, STR("completed by recovery"));
+            stock_take_commit(p->s, p->sale, p->shard, p->epoch, row, STR("completed by recovery"));
         return st == ST_DUPLICATE || st == ST_FENCED ? ST_OK : st;
     }
-    intent_commit_row(row, shard, epoch, &p->row[p->n]);
+    intent_commit_row(row, p->shard, p->epoch, &p->row[p->n]);
     p->of[p->n] = &p->row[p->n];
     p->n++;
-    return p->n == ROWS ? write_pending(s, p) : ST_OK;
+    return p->n == ROWS ? write_pending(p) : ST_OK;
 }
 
-static enum status take_page(struct session *s, const struct sale *sale, unsigned shard,
-                             const struct intent_page *page, int64_t opened, int64_t epoch,
-                             struct pending *p)
+static enum status take_page(struct pending *p, const struct intent_page *page, int64_t opened)
 {
     enum status st = ST_OK;
     struct intent_entry e;
@@ -54,12 +109,16 @@ static enum status take_page(struct session *s, const struct sale *sale, unsigne
     for (unsigned i = 0; i < page->n && st == ST_OK; i++) {
         if (!intent_entry(page, i, &e) || e.epoch != opened)
             continue;
-        for (unsigned k = 0; k < e.rows && st == ST_OK; k++)
+        for (unsigned k = 0; k < e.rows && st == ST_OK; k++) {
             if (row_decode(intent_bytes(&e, k), &row) == ST_OK)
-                st = take_row(s, sale, shard, epoch, &row, p);
+                st = take_row(p, &row);
+            else
+                LOG(p->s->engine->log, LOG_ERROR, "log_row_unreadable", LF_STR("sale", p->sale->id),
+                    LF_INT("shard", p->shard), LF_Z("entry", e.id));
+        }
     }
     /* Rows point into the page: written before it is freed. */
-    return st == ST_OK && p->n > 0 ? write_pending(s, p) : st;
+    return st == ST_OK ? write_pending(p) : st;
 }
 
 enum status rebuild_from_log(struct session *s, const struct sale *sale, unsigned shard,
@@ -69,11 +128,15 @@ enum status rebuild_from_log(struct session *s, const struct sale *sale, unsigne
     struct pending *p = calloc(1, sizeof(*p));
     if (!p)
         return ST_UNAVAILABLE;
+    p->s = s;
+    p->sale = sale;
+    p->shard = shard;
+    p->epoch = epoch;
     enum status st;
     do {
         st = intent_next(s, &sale->shard[shard], &page);
         if (st == ST_OK && page.n > 0)
-            st = take_page(s, sale, shard, &page, opened, epoch, p);
+            st = take_page(p, &page, opened);
     } while (st == ST_OK && page.n > 0);
     intent_end(&page);
     free(p);

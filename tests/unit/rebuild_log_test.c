@@ -93,6 +93,29 @@ static void test_r7_opened_is_not_the_epoch(void **state)
     flow_expect(&flow, no, 0, 10, 6);
 }
 
+/* R22: the gate gave away more than there was. What fits is written; who was told 202 and has no place
+ * keeps a cancelled order; who was told nothing has none. */
+static void test_r22_log_exceeds_ledger(void **state)
+{
+    uint32_t no = busy_sale();
+    flow_redis(&flow, "HSET %s sku0 50", flow_look(&flow, no)->shard[0].keys.text[0]);
+    struct uid fits = left_in_log(no, &(struct flow_wish){.shopper = "dan", .qty = 4});
+    struct uid told =
+        left_in_log(no, &(struct flow_wish){.shopper = "eve", .qty = 4, .async = true});
+    struct uid untold = left_in_log(no, &(struct flow_wish){.shopper = "fay", .qty = 2});
+    struct uid last = left_in_log(no, &(struct flow_wish){.shopper = "gus", .qty = 1});
+    struct uid other = left_in_log(no, &(struct flow_wish){.shopper = "gus", .item = 1});
+    assert_int_equal(recover_shard(flow.s, no, 0, true), ST_OK);
+    assert_int_equal(written(&fits), 1);
+    assert_int_equal(written(&last), 1);
+    assert_int_equal(written(&other), 1);
+    assert_int_equal(flow_state(&flow, &told), ORDER_CANCELLED);
+    assert_int_equal(flow_ask(&flow, "SELECT COUNT(*) FROM orders WHERE id = %s", hex_id(&untold)),
+                     0);
+    flow_expect(&flow, no, 0, 10, 10);
+    flow_expect(&flow, no, 1, 10, 1);
+}
+
 /* R2: once the shard was rebuilt, what was reserved before is committed by nobody. */
 static void test_r2_commit_of_an_older_epoch(void **state)
 {
@@ -170,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_r3_log_of_what_was_written_before),
         cmocka_unit_test(test_r7_log_of_an_older_epoch_is_dropped),
         cmocka_unit_test(test_r7_opened_is_not_the_epoch),
+        cmocka_unit_test(test_r22_log_exceeds_ledger),
         cmocka_unit_test(test_r2_commit_of_an_older_epoch),
         cmocka_unit_test(test_r5_take_back_in_the_log),
         cmocka_unit_test(test_p1_log_of_more_than_there_is),
