@@ -151,12 +151,14 @@ static bool on_odd_notice(void *arg, const struct sql_val *c, unsigned n)
 static enum status count_rules(struct session *s, struct counts *k, const struct sql_val *of_sale,
                                const struct sql_val *overdue)
 {
-    enum status st = count_one(s,
-                               "SELECT COUNT(*) FROM (SELECT o.shopper FROM orders o JOIN items i "
-                               "ON i.no = o.item WHERE " OF_SALE
-                               " AND o.state IN (1, 2) GROUP BY o.item, o.shopper, i.per_shopper "
-                               "HAVING SUM(o.qty) > i.per_shopper) t",
-                               of_sale, 2, &k->over_limit);
+    /* The two hints make MariaDB sort the sale's orders; what it would do of itself, a look-up in a table
+     * for each of them, takes forty times as long. */
+    enum status st =
+        count_one(s,
+                  "SELECT COUNT(*) FROM (SELECT SQL_BIG_RESULT STRAIGHT_JOIN o.item FROM orders o "
+                  "JOIN items i ON i.no = o.item WHERE o.id >= ? AND i.sale = ? AND o.state IN "
+                  "(1, 2) GROUP BY o.item, o.shopper HAVING SUM(o.qty) > MIN(i.per_shopper)) t",
+                  of_sale, 2, &k->over_limit);
     if (st == ST_OK)
         st = count_one(
             s, "SELECT COUNT(*) FROM orders o WHERE " OF_SALE " AND o.id < ? AND o.state = 1",
