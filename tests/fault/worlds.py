@@ -225,10 +225,10 @@ class World:
         purchase.thread.join(PATIENCE_S)
         assert purchase.ids and not purchase.thread.is_alive(), "a purchase hangs"
 
-    def order(self, shop, sale, **more):
+    def order(self, shop, sale, not_now=frozenset(), **more):
         """The document of an order that succeeds, as soon as the shop sells."""
         purchase = self.buy(shop, sale, **more)
-        return purchase.ask_until_sure(shop).json
+        return purchase.ask_until_sure(shop, not_now).json
 
     # --- Afterwards ----------------------------------------------------------------------------------
 
