@@ -66,5 +66,10 @@
 #else
 #define TAKES       0
 #endif
-/* The instance that took attempt a. A take-back is at the instance that may crash. */
-#define instance_of(a) (PLAN == TAKE || (a) == 0 -> 0 : 1)
+/* The instance that took attempt a. */
+#if PLAN == TAKE || defined(ONE_INSTANCE)
+#define instance_of(a) 0
+#else
+#define instance_of(a) ((a) == 0 -> 0 : 1)
+#endif
+#define other(a)       (1 - ((a) & 1)) /* the attempt that may have the same key */

@@ -10,17 +10,17 @@
 #define wanted(me)     ((!gate_in_order(cur) || doubt >= m_epoch) && lease_free(me))
 
 /* snapup_load: lower than what is there is refused, equal and finished does nothing (rule R6). */
-#ifdef NO_R6
-#define refuses(s, e)  (!r_up[s])
-#define is_done(s, e)  false
+#ifdef NO_R6_LOAD
+#define refuses(s, e) (!r_up[s])
+#define begun(s, e)   (r_up[s])
 #else
-#define refuses(s, e)  (!r_up[s] || r_epoch[s] > e)
-#define is_done(s, e)  (r_epoch[s] == e && r_ready[s])
+#define refuses(s, e) (!r_up[s] || r_epoch[s] > e)
+#define begun(s, e)   (r_up[s] && r_epoch[s] == e)
 #endif
-#ifdef NO_R6
-#define begun(s, e)    (r_up[s])
+#if defined(NO_R6_LOAD) || defined(NO_R6_BUMP)
+#define is_done(s, e) false
 #else
-#define begun(s, e)    (r_up[s] && r_epoch[s] == e)
+#define is_done(s, e) (r_epoch[s] == e && r_ready[s])
 #endif
 
 proctype Rebuild(bit me)

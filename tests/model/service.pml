@@ -16,7 +16,6 @@ inline doubt_epoch(e)
 }
 
 /* 201 to attempt a, naming an order. */
-#define other(a) (1 - ((a) & 1)) /* the attempt that may have the same key */
 #define answer(a, order)                                                                       \
     claim(P2, has(m_rows, order));                                                             \
     claim(P3_KEY, (same_key(a) & bit_of(other(a))) == 0 || answered[other(a)] == 0 ||          \
@@ -46,7 +45,15 @@ proctype Purchase(byte a)
 look:
     if
     :: atomic { !is_up(a) -> goto gone }
-    :: atomic { is_up(a) && m_ready -> e = m_epoch; v = m_ident; s = cur }
+    :: atomic {
+           is_up(a) && m_ready -> e = m_epoch; v = m_ident; s = cur;
+#ifdef NO_R5_TAKE
+           if
+           :: is_take(a) -> goto commit /* "MariaDB decides, then Redis is told" */
+           :: else
+           fi
+#endif
+       }
     fi;
 
 reserve:
@@ -67,7 +74,17 @@ reserve:
            :: letter == LOST -> goto gone
            fi
        }
-    :: atomic { is_up(a) && losses > 0 -> losses--; dropped = with(dropped, a); goto on_the_wire }
+    :: atomic { is_up(a) && losses > 0 -> losses--;
+#ifdef NO_R20
+           /* "The log does not have it, so it never arrived." */
+           if
+           :: !has(r_log[s], a) -> goto forgotten
+           :: else
+           fi;
+#endif
+           dropped = with(dropped, a);
+           goto on_the_wire
+       }
     :: atomic { !is_up(a) -> goto on_the_wire }
     fi;
 
@@ -134,16 +151,17 @@ commit_again:
     fi;
 #endif
 
-give_back: /* release_losers: hold and log entry in one call */
+give_back: /* release_losers: hold and log entry in one call. The link may have been connected anew. */
+    atomic { s = (r_up[s] -> s : cur) };
 #ifdef NO_R10
     if
-    :: atomic { is_up(a) && may_be_told(s, v, e) -> d_step { redis_delete(s, a, e) } }
-    :: !is_up(a) || !may_be_told(s, v, e) || losses > 0
+    :: atomic { is_up(a) && r_ready[s] && r_epoch[s] >= e -> d_step { redis_delete(s, a, e) } }
+    :: true
     fi;
 #endif
     if
     :: atomic {
-           is_up(a) && may_be_told(s, v, e) ->
+           is_up(a) && r_up[s] && r_ready[s] && r_epoch[s] >= e ->
            d_step {
                redis_release(s, a);
 #ifndef NO_R10
@@ -152,13 +170,21 @@ give_back: /* release_losers: hold and log entry in one call */
            }
        }
     :: atomic { is_up(a) && losses > 0 -> losses-- } /* the call never arrived */
-    :: atomic { !is_up(a) || !may_be_told(s, v, e) }
+    :: atomic { !is_up(a) || !r_up[s] || !r_ready[s] || r_epoch[s] < e }
     fi;
     goto gone;
 
 finish: /* the next reserving call deletes the entry */
     if
-    :: atomic { is_up(a) && opened_for(s, v, e) -> d_step { redis_delete(s, a, e) } }
+    :: atomic {
+           is_up(a) && opened_for(s, v, e) ->
+           d_step {
+#ifdef NO_R5_TAKE
+               r_left[s] = r_left[s] - (is_take(a) && r_left[s] > 0);
+#endif
+               redis_delete(s, a, e)
+           }
+       }
     :: atomic { is_up(a) && losses > 0 -> losses-- }
     :: atomic { !is_up(a) || !opened_for(s, v, e) }
     fi;
@@ -171,12 +197,25 @@ on_the_wire: /* sent, and its sender has given up or died: Redis may carry it ou
     fi;
 
 gone:
-    atomic { dropped = with(dropped, a); e = 0; v = 0; s = 0; letter = 0; outcome = 0 }
+    atomic { dropped = with(dropped, a); e = 0; v = 0; s = 0; letter = 0; outcome = 0; goto done }
+#ifdef NO_R20
+forgotten:
+    if
+    :: atomic { opened_for(s, v, e) -> d_step { redis_reserve(s, a, letter); letter = 0 } }
+    :: true
+    fi;
+#endif
+done:
+    skip
 }
 
 /* sweep.c, on instance 1: entries that nobody has in hand are completed, those of a dead owner as well as
  * those of a live one that lost an answer (rule R20). */
+#ifdef SWEEP_ALL /* completing too much is double work and no more */
+#define left_over(a) (has(r_log[cur], a))
+#else
 #define left_over(a) (has(r_log[cur], a) && (has(dropped, a) || !lease[instance_of(a)]))
+#endif
 
 proctype Sweep()
 {
@@ -225,21 +264,23 @@ end:
     od
 }
 
-/* outbox.c: deliver, then delete the row, which a crash in between leaves for the next time. */
+/* outbox.c: deliver, then delete the row, which a crash in between leaves for the next time. Its copy of the
+ * catalogue and its connection may be old. */
 proctype Deliver()
 {
-    byte a, e, v, total;
+    byte a, e, total, v = 1;
     bit s, told;
 end:
     do
+    :: atomic { m_ready && (v != m_ident || s != cur) -> v = m_ident; s = cur }
     :: atomic {
-           m_ready && (m_out[0] || m_out[1] || m_out[2]) ->
+           m_out[0] || m_out[1] || m_out[2] ->
            if
            :: m_out[0] -> a = 0
            :: m_out[1] -> a = 1
            :: m_out[2] -> a = 2
            fi;
-           e = m_out[a]; v = m_ident; s = cur
+           e = m_out[a]
        };
        atomic {
            if
@@ -252,10 +293,10 @@ end:
            :: told -> m_out[a] = 0
            :: true
            fi;
-           a = 0; e = 0; v = 0; s = 0; told = 0
+           a = 0; e = 0; told = 0
        }
-#ifdef ADD_STOCK
-    :: atomic { m_ready && m_out_add -> e = m_out_add; total = m_added; v = m_ident; s = cur };
+#if ADDS
+    :: atomic { m_out_add -> e = m_out_add; total = m_added };
        atomic {
            if
            :: may_be_told(s, v, e) -> d_step { redis_add(s, total); told = 1 }
@@ -267,7 +308,7 @@ end:
            :: told -> m_out_add = 0
            :: true
            fi;
-           e = 0; v = 0; total = 0; s = 0; told = 0
+           e = 0; total = 0; told = 0
        }
 #endif
     od

@@ -37,15 +37,17 @@ byte m_out[3], m_out_add;
 #define P3     3 /* the limit */
 #define P4     4 /* stock is conserved */
 #define P3_KEY 5 /* one key, one order, one answer */
+#define QUEUED 6 /* what Redis took and did not lose is written: what a 202 stands for */
 #ifndef CLAIMS
 #ifdef UNNOTICED_LOSS
 #define CLAIMS (bit_of(P1) | bit_of(P2) | bit_of(P3_KEY)) /* all that can hold then */
 #else
-#define CLAIMS (bit_of(P1) | bit_of(P2) | bit_of(P3) | bit_of(P4) | bit_of(P3_KEY))
+#define CLAIMS 126
 #endif
 #endif
 #define claim(p, truth) assert(!has(CLAIMS, p) || (truth) || p == 0)
 
+byte won;         /* attempts that were ever reserved */
 byte answered[3]; /* by attempt: 1 + the order that its 201 named */
 
 /* After every change of MariaDB. */
@@ -88,6 +90,7 @@ inline redis_reserve(s, a, letter)
         :: r_left[s] == 0 -> letter = LOST
         :: else ->
             letter = WON;
+            won = with(won, a);
             r_left[s]--;
             r_held[s] = (is_take(a) -> r_held[s] : with(r_held[s], a));
             r_log[s] = with(r_log[s], a)
@@ -106,15 +109,15 @@ inline redis_release(s, a)
     fi
 }
 
-/* XDEL in the same call, of the entry of epoch e. An id is never given twice (rule R10: the epoch is named). */
+/* XDEL in the same call, of the entry of epoch e. Another epoch's log may have given the id again, as its ids
+ * are times of Redis' clock; hence the epoch is compared (rule R10). */
 inline redis_delete(s, a, e)
 {
     if
 #ifdef NO_R10_EPOCH
-    :: true ->
-#else
-    :: r_epoch[s] == e ->
+    :: r_epoch[s] > e -> r_log[s] = without(r_log[s], other(a)) /* the id was given again */
 #endif
+    :: r_epoch[s] == e ->
 #ifdef NO_R10_EXACT
         r_log[s] = r_log[s] & ~(bit_of(a + 1) - 1) /* XTRIM: mine and all before it */
 #else
