@@ -55,7 +55,7 @@ FUZZ := $(basename $(notdir $(wildcard tests/fuzz/*_fuzz.c)))
 SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(CTL) $(BENCH)
 ALL_C := $(SHIPPED) $(SIM) $(wildcard tests/unit/*.c tests/fuzz/*.c)
 ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h tests/sim/*.h)
-SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support .ci)
+SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support tests/model .ci)
 
 Q := $(if $(V),,@)
 # One make per build; as many jobs as there are cores unless -j says otherwise.
@@ -63,8 +63,8 @@ BUILD = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help all run up down test unit integration crash fault asan sim sim-mutants fuzz bench fmt check docs \
-	install clean deps programs units fuzzers tidy
+.PHONY: help all run up down test unit model integration crash fault asan sim sim-mutants fuzz bench fmt \
+	check docs install clean deps programs units fuzzers tidy
 
 help: ## this list
 	@sed --quiet 's/^\([a-z-]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand --tabs=16
@@ -89,9 +89,10 @@ deps: ## installs missing Debian packages, also those of test, fault, fuzz and c
 
 # --- Test ---------------------------------------------------------------------------------------------
 
-test: ## all tests; all but the simulation under AddressSanitizer and UBSan
+test: ## all tests; all but simulation and model under AddressSanitizer and UBSan
 	+$(Q)$(MAKE) --no-print-directory unit
 	+$(Q)$(MAKE) --no-print-directory sim
+	+$(Q)$(MAKE) --no-print-directory model QUICK=1
 	+$(Q)$(MAKE) --no-print-directory integration
 	+$(Q)$(MAKE) --no-print-directory crash
 	+$(Q)$(MAKE) --no-print-directory fault SHORT=1
@@ -122,6 +123,9 @@ sim: build/deps-test ## the flows over simulated stores for SECONDS (10); SEED=n
 sim-mutants: build/deps-test ## the simulation with one rule taken out each: every one must be noticed
 	+$(Q)$(BUILD) MODE=release build/release/snapup-sim
 	@ops/dev/sim-mutants $(MUTANT)
+
+model: build/deps-test ## the protocol searched by Spin, whole and with each rule taken out: 3 min (QUICK=1: 20 s)
+	@tests/model/run $(if $(QUICK),--quick) $(ARGS)
 
 fuzz: build/deps-check ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ="http_fuzz" for one
 	+$(Q)$(BUILD) MODE=fuzz fuzzers

@@ -63,7 +63,7 @@ reserve:
            is_up(a) && opened_for(s, v, e) ->
            d_step { redis_reserve(s, a, letter); outcome = 0 };
            if
-           :: letter == WON -> goto commit
+           :: letter == WON || letter == MINE -> goto commit
            :: letter == DUP ->
 #ifdef NO_R14
                answer(a, owner_of_key(r_held[s], a));
@@ -101,7 +101,7 @@ commit:
     if
     :: atomic {
            is_up(a) ->
-           d_step { sql_commit(a, e, outcome); letter = 0 };
+           d_step { sql_commit(a, e, outcome) };
            if
            :: outcome == DURABLE || outcome == AGAIN || outcome == ENDED -> answer(a, a)
            :: outcome == TAKEN -> answer(a, owner_of_key(m_rows & ~bit_of(a), a))
@@ -111,8 +111,8 @@ commit:
                goto commit_again
 #else
                if
-               :: is_take(a) -> goto gone /* the operator is told, and tries again */
-               :: else -> goto look
+               :: !is_take(a) -> goto look
+               :: true -> goto gone /* 503; so is the operator told who takes stock back */
                fi
 #endif
            fi;
@@ -165,7 +165,10 @@ give_back: /* release_losers: hold and log entry in one call. The link may have 
            d_step {
                redis_release(s, a);
 #ifndef NO_R10
-               redis_delete(s, a, e)
+               if
+               :: letter != MINE -> redis_delete(s, a, e)
+               :: else
+               fi
 #endif
            }
        }
@@ -177,7 +180,7 @@ give_back: /* release_losers: hold and log entry in one call. The link may have 
 finish: /* the next reserving call deletes the entry */
     if
     :: atomic {
-           is_up(a) && opened_for(s, v, e) ->
+           is_up(a) && opened_for(s, v, e) && letter != MINE ->
            d_step {
 #ifdef NO_R5_TAKE
                r_left[s] = r_left[s] - (is_take(a) && r_left[s] > 0);
@@ -186,7 +189,7 @@ finish: /* the next reserving call deletes the entry */
            }
        }
     :: atomic { is_up(a) && losses > 0 -> losses-- }
-    :: atomic { !is_up(a) || !opened_for(s, v, e) }
+    :: atomic { !is_up(a) || !opened_for(s, v, e) || letter == MINE }
     fi;
     goto gone;
 

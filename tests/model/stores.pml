@@ -77,12 +77,13 @@ byte answered[3]; /* by attempt: 1 + the order that its 201 named */
 #define WON  1
 #define DUP  2 /* the key has a hold */
 #define LOST 3 /* limit, or sold out */
+#define MINE 4 /* this very order is held: nothing was reserved, nothing logged */
 
 /* snapup_reserve. The epoch was compared: call when opened_for. */
 inline redis_reserve(s, a, letter)
 {
     if
-    :: !is_take(a) && (r_held[s] & same_key(a)) -> letter = DUP
+    :: !is_take(a) && (r_held[s] & same_key(a)) -> letter = (has(r_held[s], a) -> MINE : DUP)
     :: !is_take(a) && !(r_held[s] & same_key(a)) && count(r_held[s] & same_shopper(a)) >= LIMIT ->
         letter = LOST
     :: else ->
