@@ -45,8 +45,9 @@ static enum status check_epoch(struct pending *p)
 {
     const struct sql_val args[] = {SQL_INT(p->sale->no), SQL_INT(p->shard)};
     int64_t epoch = -1;
-    enum status st = sql_run(p->s->sql, "SELECT epoch, opened, ready FROM shards WHERE sale = ? AND shard = ?",
-                             args, 2, on_epoch, &epoch, NULL);
+    enum status st =
+        sql_run(p->s->sql, "SELECT epoch, opened, ready FROM shards WHERE sale = ? AND shard = ?",
+                args, 2, on_epoch, &epoch, NULL);
     return st == ST_OK && epoch != p->epoch ? ST_BUSY : st;
 }
 
