@@ -1,5 +1,5 @@
-/* engine.h - what every flow shares: the parts of the process, built once by main.c, read-only
- * after. */
+/* engine.h - what every flow shares: the parts of the process, built once by app.c. Only `stopping` and
+ * the reloadable settings of *conf change later. */
 #pragma once
 
 #include "base/config.h"

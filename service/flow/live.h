@@ -1,7 +1,8 @@
 /* live.h - what changes from moment to moment about a sale, shared by all threads of the process.
  *
- * Only hints, all atomics: units left as last seen, whether a refusal may be given from memory, and
- * the filter of shoppers who may hold something. Created when a sale is first loaded, kept until
+ * Hints: units left as last seen, whether a refusal may be given from memory, and the filter of
+ * shoppers who may hold something. And what this process still has to look after: epochs past
+ * mending, answers that were lost. Atomics, but for what one chore keeps for itself. Created when a sale is first loaded, kept until
  * exit (a few hundred bytes and the filter per shard), so that readers need no lock and no
  * reference.
  */

@@ -16,7 +16,8 @@
 void recover_request(const struct engine *engine, struct live_shard *live, int64_t doubt);
 
 /* Brings the shard in order now, on the caller's thread: a fresh catalogue if only that was stale,
- * else a rebuild. ST_OK: ready. ST_BUSY: another instance holds the rebuild lease. */
+ * else, or with force, a rebuild. force is for who must know that nothing of the epoch before can still
+ * come (a take-back that is repeated). The session's snapshot is a new one afterwards. ST_OK: ready. ST_BUSY: another instance holds the rebuild lease. */
 STATUS_MUSTCHECK
 enum status recover_shard(struct session *s, uint32_t sale_no, unsigned shard, bool force);
 /* Every shard of a sale, in turn. */

@@ -40,7 +40,6 @@ struct purchase {
     int64_t left;      /* units left, with ST_SOLD_OUT */
     unsigned draws;    /* reserve's: how often it waited for units of other shards */
     int64_t fenced_us; /* reserve's: when its epoch was first found to have ended; 0: never */
-    struct commit_row commit;
 };
 
 STATUS_MUSTCHECK

@@ -33,7 +33,7 @@ struct commit_row {
     bool lost;   /* told 202 and lost its place since: only that is written (R22) */
     /* Set by the committer: ST_OK durable; ST_DUPLICATE the key belongs to another order;
      * ST_INVALID_STATE this order was written before and has ended; ST_FENCED the epoch has moved
-     * on, nothing written; ST_INTERNAL refused by MariaDB; ST_UNAVAILABLE not written before the
+     * on, or the ledger has no room: nothing written; ST_INTERNAL refused by MariaDB; ST_UNAVAILABLE not written before the
      * stop. */
     enum status outcome;
 };
@@ -68,7 +68,7 @@ unsigned committers_depth(const struct committers *c);
  * was taken before and is given back by the caller afterwards. */
 void committers_submit(struct committers *c, struct commit_batch *batch);
 
-/* The transaction itself; also for those who write the orders of others (rebuild). Rows whose
+/* The transaction itself; also for those who write the orders of others (rebuild, completion). Rows whose
  * outcome is ST_FENCED or ST_INTERNAL on entry are passed over. flat is scratch for n rows. ST_OK:
  * committed, outcomes are set. ST_FENCED, ST_INTERNAL: nothing written, the guilty rows are marked;
  * call again for the rest. ST_DUPLICATE (only when not careful), ST_CONFLICT, ST_UNKNOWN: nothing
