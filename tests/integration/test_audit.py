@@ -116,7 +116,7 @@ def test_a_ledger_that_was_tampered_with_is_noticed(shop):
 
 
 def test_who_waited_too_long_for_the_thread_is_told_so_P7(shop, instance):
-    """Audits that wait for quiet must not pile up: what waited for ten seconds behind one is not run."""
+    """Audits that wait for quiet must not pile up: what waited for ten seconds for one of the two threads is not run."""
     sale = shop.make_sale(limit=2)
     shop.buy(sale, qty=2).expect(201)
     of_sale = f"sale = (SELECT no FROM sales WHERE id = '{sale.id}')"
@@ -125,10 +125,10 @@ def test_who_waited_too_long_for_the_thread_is_told_so_P7(shop, instance):
         shop.sql(f"UPDATE items SET per_shopper = 1 WHERE {of_sale}")  # so that the audit waits in vain
         try:
             answers = in_parallel([lambda: through.client.get(
-                f"/v1/sales/{sale.id}/audit?wait=12", token="sk_demo")] * 2, threads=2)
+                f"/v1/sales/{sale.id}/audit?wait=12", token="sk_demo")] * 3, threads=3)
         finally:
             shop.sql(f"UPDATE items SET per_shopper = 2 WHERE {of_sale}")
-        assert sorted(answer.status for answer in answers) == [200, 503]
+        assert sorted(answer.status for answer in answers) == [200, 200, 503]
         refused = next(answer for answer in answers if answer.status == 503)
         assert refused.expect(503, "overloaded").headers["Retry-After"]
         through.assert_audit_ok(sale)
