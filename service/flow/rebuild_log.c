@@ -55,7 +55,7 @@ static enum status check_epoch(struct pending *p)
  * were told 202 stay as cancelled (rule R22), and nobody was told of the rest. */
 static enum status commit_one_by_one(struct pending *p)
 {
-    enum status st = check_epoch(p);
+    enum status st = ST_OK;
     unsigned dropped = 0;
     for (unsigned i = 0; i < p->n && st == ST_OK; i++) {
         struct commit_row *row = p->of[i];
@@ -65,6 +65,9 @@ static enum status commit_one_by_one(struct pending *p)
         st = commit(p, &row, 1);
         if (st != ST_OK || row->outcome != ST_FENCED)
             continue;
+        st = check_epoch(p); /* it is no place that it lacks if the epoch has moved on */
+        if (st != ST_OK)
+            break;
         dropped++;
         row->lost = row->queued;
         row->outcome = ST_UNKNOWN;

@@ -176,7 +176,10 @@ local function release(keys, args)
         end
     end
     if back > 0 then redis.call('HINCRBY', left, '#back', back) end
-    if acks > 0 then redis.call('XDEL', log, unpack(args, 3, 2 + acks)) end
+    -- Ids are Redis' wall time, so those of an older epoch may name others' entries here (rule R10).
+    if acks > 0 and epoch == tonumber(args[1]) then
+        redis.call('XDEL', log, unpack(args, 3, 2 + acks))
+    end
     local answer = {'OK'}
     for sku, units in pairs(touched) do
         answer[#answer + 1] = sku

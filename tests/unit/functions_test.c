@@ -249,6 +249,16 @@ static void test_r10_acks_delete_exactly_their_entries(void **state)
     assert_string_equal(RESERVE(g, {"tea", "ann", 4, 4, 1, 3}), "OK * W tea 2");
 }
 
+/* Rule R10: a release may come late, and its epoch's log is gone. Its hold is given back by name; the entry
+ * that has the same id here is another's. */
+static void test_r10_acks_of_an_older_epoch(void **state)
+{
+    struct gate *g = *state;
+    RESERVE(g, {"tea", "ann", 1, 1, 1, 3});
+    assert_string_equal(release_as(g, "2", g->log_id, "tea|ann", 1, 0), "OK tea 5");
+    assert_string_equal(on_key(g, "XLEN", LOG_KEY, NULL), "1");
+}
+
 /* --- epochs --------------------------------------------------------------------------------------
  */
 
@@ -443,6 +453,7 @@ int main(void)
         T(test_r2_log_entry),
         T(test_held_records),
         T(test_r10_acks_delete_exactly_their_entries),
+        T(test_r10_acks_of_an_older_epoch),
         T(test_r2_wrong_epoch_refused),
         T(test_r4_older_shard_refuses),
         T(test_r17_anything_missing_is_closed),
