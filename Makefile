@@ -124,7 +124,7 @@ sim-mutants: build/deps-test ## the simulation with one rule taken out each: eve
 	+$(Q)$(BUILD) MODE=release build/release/snapup-sim
 	@ops/dev/sim-mutants $(MUTANT)
 
-model: build/deps-test ## the protocol searched by Spin, whole and with each rule taken out: 3 min (QUICK=1: 20 s)
+model: build/deps-test ## the protocol searched by Spin, whole and with each rule taken out: 4 min (QUICK=1: 20 s)
 	@tests/model/run $(if $(QUICK),--quick) $(ARGS)
 
 fuzz: build/deps-check ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ="http_fuzz" for one
