@@ -33,9 +33,9 @@ static const struct {
     {"load-without-epoch", "if now > epoch then return {'EPOCH', ctl[1]} end", ""},
     {"load-without-epoch", "if now ~= epoch then return {'EPOCH', ctl[1] or '0'} end", ""},
     {"no-log", "id = redis.call(unpack(order))", "id = '0-1'"},
-    {"ack-without-name", "if acks > 0 then redis.call('XDEL', log, unpack(args, 3, 2 + acks)) end",
-     "if acks > 0 then redis.call('DEL', log) redis.call('XGROUP', 'CREATE', log, 'x', '$', "
-     "'MKSTREAM') end"},
+    {"ack-without-name", "redis.call('XDEL', log, unpack(args, 3, 2 + acks))",
+     "redis.call('DEL', log) redis.call('XGROUP', 'CREATE', log, 'x', '$', "
+     "'MKSTREAM')"},
     {"added-twice", "math.max(total - had, 0)", "total"},
 };
 
