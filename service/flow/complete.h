@@ -10,9 +10,12 @@
 
 struct completion;
 
+/* For one shard. s and sale are borrowed until completion_destroy, so it lives within one job (whose
+ * snapshot stays). ST_OK, or ST_UNAVAILABLE without memory. */
 STATUS_MUSTCHECK
 enum status completion_create(struct session *s, const struct sale *sale, unsigned shard,
                               struct completion **out);
+/* Frees; what was taken and not flushed stays in the log, for the next who looks. */
 void completion_destroy(struct completion **c);
 
 /* Takes an entry, whose page must stay until completion_flush; may flush on its own when full.

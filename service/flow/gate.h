@@ -54,6 +54,9 @@ struct gate_view {
     struct gate_units *units; /* [sale->items], left -1: not there; caller's array */
 };
 
+/* Reads the shard's figures as they are, whoever loaded them. view->units is the caller's, with
+ * sale->items places, and borrowed for the call. ST_OK: all of view is set. ST_FENCED: this Redis lacks
+ * our functions. ST_INTERNAL: an answer of a shape we do not know. Others as redis_session_call. */
 STATUS_MUSTCHECK
 enum status gate_peek(struct session *s, const struct sale *sale, unsigned shard,
                       struct gate_view *view);

@@ -1,10 +1,14 @@
 /* live.h - what changes from moment to moment about a sale, shared by all threads of the process.
  *
- * Hints: units left as last seen, whether a refusal may be given from memory, and the filter of
- * shoppers who may hold something. And what this process still has to look after: epochs past
- * mending, answers that were lost. Atomics, but for what one chore keeps for itself. Created when a sale is first loaded, kept until
- * exit (a few hundred bytes and the filter per shard), so that readers need no lock and no
- * reference.
+ * Hints, which cost a look or an early refusal when they are stale: units left as last seen, whether a
+ * refusal may be given from memory, the filter of shoppers who may hold something. And what the flows
+ * of this process note for each other, which does decide: an epoch in doubt makes the next recovery
+ * load the shard, doubt about lost answers makes the sweep complete entries of ours. None of it
+ * outlives the process, and nothing that was promised rests on it.
+ *
+ * Atomics, but for what one thread alone uses (said below) and the lock of recoveries. Created when a
+ * sale is first loaded, kept until exit (a few hundred bytes and the filter per shard), so that readers
+ * need no lock and no reference.
  */
 #pragma once
 

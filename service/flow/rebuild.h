@@ -1,21 +1,26 @@
 /* rebuild.h - the steps of loading one shard (recover.h says when).
  *
- *   bump epoch, take lease (one transaction, alone) ─▶ close the old gate ─▶ write the surviving log's
- *   rows under it
- *   ─▶ note epoch and Redis' ids ─▶ one snapshot of stock and orders ─▶ load ─▶ ready
+ *   bump epoch, take lease (one transaction, alone) ─▶ close the old gate ─▶ write the surviving
+ *   log's rows under it ─▶ note epoch and Redis' ids ─▶ one snapshot of stock and orders ─▶ load
+ *   ─▶ ready
  */
 #pragma once
 
 #include "flow/jobs.h"
 
-/* Loads the shard into the Redis that `redis` names, which the session reaches. sale is the catalogue's
- * newest. Under live_shard.rebuild, on a thread that may wait; takes seconds for a million orders.
- * ST_OK: open under a new epoch. ST_BUSY: another instance rebuilds it (its lease of 2 s is renewed while
- * it loads) or has done so. Others: the gate stays closed; try again, from the start. */
+/* All steps (seconds for a million orders), on the caller's thread (a job's), which holds live->rebuild; sale is of the newest
+ * catalogue, redis says who s->redis talks to. In the shard's live: forgets that the filter is current
+ * and which wins it includes, adds shoppers to the filter, sets each item's left and ends refusals.
+ * ST_OK: the gate is open; the caller reloads the catalogue. ST_BUSY: another instance holds the lease
+ * (of 2 s, renewed during a long load), or has moved the shard on before or since. ST_FENCED: this
+ * Redis lacks our functions. Others: a store failed. After a failure the gate stays as it is, most often
+ * closed; whoever tries next takes a higher epoch, another instance once the lease has lapsed. */
 STATUS_MUSTCHECK
 enum status rebuild_shard(struct session *s, const struct sale *sale, unsigned shard,
                           const struct redis_identity *redis);
-/* Writes the rows of the shard's log entries that carry epoch `opened`, under epoch `epoch`. */
+/* Writes the rows of the shard's log entries that carry epoch `opened`, under epoch `epoch`. What the
+ * ledger has no room for is left out, as cancelled if it was told 202 (rule R22), and logged. ST_BUSY:
+ * yet another epoch has begun. Others: a store failed; what was written stays. */
 STATUS_MUSTCHECK
 enum status rebuild_from_log(struct session *s, const struct sale *sale, unsigned shard,
                              int64_t opened, int64_t epoch);

@@ -50,5 +50,8 @@ struct warnings {
 };
 
 const struct warning_info *warning_info(enum warning w);
-/* Asks both stores if the last look is two seconds old; one call at a time. Sets the metric. */
+/* Asks both stores if the last look is two seconds old. One thread at a time (the watch chore's); s and w
+ * are borrowed for the call. Sets w->found and the metric, logs what was not there at the last look. A
+ * store that does not answer is no failure: its bits stay. A Redis that once refused CONFIG is not asked
+ * again. */
 void warnings_look(struct session *s, struct warnings *w);
