@@ -1,4 +1,5 @@
-/* committer.h - threads that make reserved orders durable, group by group (DESIGN sections 2, 4).
+/* committer.h - threads that make reserved orders durable, group by group (service/README.md,
+ * A purchase).
  *
  *   workers ──commit_batch──▶ queue ─▶ take what waits ─▶ BEGIN, bulk INSERT, one guarded UPDATE
  *                                                       per item and shard, COMMIT ─▶ batch back
@@ -6,9 +7,9 @@
  * Grouping is natural: while one transaction is in flight the next group gathers. A group that
  * meets a duplicate key, or whose COMMIT was not answered, is run again in a slower form that asks
  * for each row (rules R3, R11, R13). A fenced shard's orders leave the group, the rest commit
- * (R21). MariaDB away: the group in hand is tried until it answers or the committer stops; the
- * queue's bound is the caller's
- * (`depth`), so memory is, too.
+ * (R21). Rows marked `lost` are written in the same transaction as cancelled orders, which hold
+ * nothing, are counted nowhere and need no epoch (R22). MariaDB away: the group in hand is tried until
+ * it answers or the committer stops; the queue's bound is the caller's (`depth`), so memory is, too.
  */
 #pragma once
 
@@ -33,8 +34,8 @@ struct commit_row {
     bool lost;   /* told 202 and lost its place since: only that is written (R22) */
     /* Set by the committer: ST_OK durable; ST_DUPLICATE the key belongs to another order;
      * ST_INVALID_STATE this order was written before and has ended; ST_FENCED the epoch has moved
-     * on, or the ledger has no room: nothing written; ST_INTERNAL refused by MariaDB; ST_UNAVAILABLE not written before the
-     * stop. */
+     * on, or the ledger has no room for it: nothing written; ST_INTERNAL refused by MariaDB;
+     * ST_UNAVAILABLE not written before the stop. */
     enum status outcome;
 };
 
@@ -68,8 +69,8 @@ unsigned committers_depth(const struct committers *c);
  * was taken before and is given back by the caller afterwards. */
 void committers_submit(struct committers *c, struct commit_batch *batch);
 
-/* The transaction itself; also for those who write the orders of others (rebuild, completion). Rows whose
- * outcome is ST_FENCED or ST_INTERNAL on entry are passed over. flat is scratch for n rows. ST_OK:
+/* The transaction itself; also for those who write the orders of others (rebuild, completion). Rows
+ * whose outcome is ST_FENCED or ST_INTERNAL on entry are passed over. flat is scratch for n rows. ST_OK:
  * committed, outcomes are set. ST_FENCED, ST_INTERNAL: nothing written, the guilty rows are marked;
  * call again for the rest. ST_DUPLICATE (only when not careful), ST_CONFLICT, ST_UNKNOWN: nothing
  * known to be written, call again, carefully. ST_UNAVAILABLE, ST_OVERLOADED: call again later. */
