@@ -1,4 +1,4 @@
-/* promises.h - the verdict on each promise (DESIGN section 1) from what was counted.
+/* promises.h - the verdict on each promise (README.md) from what was counted.
  *
  * Pure arithmetic over the journal's and MariaDB's figures; P5 to P7 are for other tools. Any
  * thread.

@@ -170,7 +170,7 @@ static enum status read_stock(struct verify *v)
     return st == ST_OK && got.n != 2 ? ST_SALE_NOT_FOUND : st;
 }
 
-/* Orders are a log by time (DESIGN section 4), so the sale's begin where it started. */
+/* Ids begin with the time (base/ids.h), so the sale's begin where it started. */
 static enum status read_orders(struct verify *v)
 {
     v->last = uid_floor(v->starts_ms);

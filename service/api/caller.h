@@ -20,7 +20,7 @@ enum auth {
 };
 
 /* By the route's row. ST_OK, or the problem is answered and the exchange is done. When it is called is
- * the handler's choice: orders_create reads the body first, as API.md orders the checks. */
+ * the handler's choice: orders_create reads the body first, as openapi.yaml orders the checks. */
 STATUS_MUSTCHECK
 enum status caller_resolve(struct api *api, struct exchange *x, struct caller *caller);
 /* A shopper must be named: 400 answered otherwise. */

@@ -1,8 +1,8 @@
 /* ids.h - ULIDs: 128 bits, 48 of milliseconds, then route, then randomness.
  *
  * Text form is Crockford base32, 26 characters, behind a prefix ("ord_01J…"). The time comes first,
- * so a primary key of ids is a log (DESIGN section 4). For orders, bits 48..79 hold the route: sale
- * number (24 bits) and shard (8 bits), so an id leads to its shard (research/protocol-review.md);
+ * so a primary key of ids is a log: rows are appended. For orders, bits 48..79 hold the route: sale
+ * number (24 bits) and shard (8 bits), so an id leads to its shard;
  * the last 48 bits are random. For everything else the route is random too. One source per thread.
  */
 #pragma once
@@ -50,5 +50,5 @@ bool uid_parse(const char *prefix, struct str text, struct uid *id);
 /* n random bytes from the source. */
 void uid_random(struct uid_source *src, void *out, size_t n);
 
-/* SKU and shopper id: 1-64 of A-Za-z0-9._:- (API.md). Also sale ids and key ids. */
+/* SKU and shopper id: 1-64 of A-Za-z0-9._:- (openapi.yaml). Also sale ids and key ids. */
 bool id_valid(struct str s);

@@ -4,7 +4,7 @@
  *                                                                  └▶ losers ─▶ done
  *
  * At most one reserving call of a shard is in flight per worker; what comes meanwhile gathers
- * (DESIGN section 2). One instance per worker loop, used only from its thread. A log entry is
+ * (service/README.md, A purchase). One instance per worker loop, used only from its thread. A log entry is
  * deleted once its rows are durable: its id rides along with the shard's next call, or with a call
  * of its own when none comes (rule R10).
  */

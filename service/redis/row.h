@@ -7,7 +7,7 @@
  *   63 length of sku   64 sku '|' shopper
  *
  * Big-endian. functions.lua reads the same offsets plus one. The log entry must be enough to write
- * the order without its owner (DESIGN section 5). Pure functions; any thread.
+ * the order without its owner (service/README.md, When things break). Pure functions; any thread.
  */
 #pragma once
 

@@ -175,7 +175,7 @@ static void mark_fenced(struct group *g, const struct delta *d)
             g->origin[i]->outcome = ST_FENCED;
 }
 
-/* Fence and oversell guard in one statement (DESIGN section 4). */
+/* Fence and oversell guard in one statement (service/README.md, A purchase). */
 static enum status count_units(struct group *g)
 {
     struct delta *d = malloc(sizeof(*d) * g->n);
