@@ -12,51 +12,57 @@
 #include <stdint.h>
 
 /* X(id, name, help) */
-#define METRICS_COUNTERS(X)                                                                    \
-    X(CONNS_ACCEPTED, "connections_accepted_total", "Connections accepted.")                   \
-    X(CONNS_REFUSED, "connections_refused_total",                                              \
-      "Connections closed at once: over a cap or out of descriptors. Raise caps or add "       \
-      "instances.")                                                                            \
-    X(CONNS_TIMED_OUT, "connections_timed_out_total",                                          \
-      "Connections closed at a header, body, idle or write deadline.")                         \
-    X(RESERVE_CALLS, "reserve_calls_total", "Redis calls that reserved a batch.")              \
-    X(RESERVE_REQUESTS, "reserve_requests_total", "Purchases that reached Redis.")             \
-    X(RESERVE_WON, "reserve_won_total", "Purchases that got their units.")                     \
-    X(REFUSED_LOCALLY, "refused_locally_total", "Purchases refused from memory.")              \
-    X(COMMITS, "commits_total", "Transactions that wrote orders.")                             \
-    X(COMMIT_ROWS, "commit_rows_total", "Orders committed.")                                   \
-    X(COMMIT_FALLBACKS, "commit_fallbacks_total",                                              \
-      "Groups committed again row by row after a duplicate, a deadlock or a lost answer.")     \
-    X(COMMIT_FENCED, "commit_fenced_total", "Orders refused because their epoch had ended.")   \
-    X(QUERIES, "queries_total", "Jobs run by query threads.")                                  \
-    X(ORDERS_PAID, "orders_paid_total", "Orders that became paid.")                            \
-    X(ORDERS_CANCELLED, "orders_cancelled_total", "Orders cancelled.")                         \
-    X(ORDERS_EXPIRED, "orders_expired_total", "Orders whose time to pay ran out.")             \
-    X(WEBHOOKS, "webhooks_total", "Channel notifications with a good signature.")              \
-    X(WEBHOOKS_REPEATED, "webhooks_repeated_total", "Notifications seen before.")              \
-    X(WEBHOOKS_UNMATCHED, "webhooks_unmatched_total",                                          \
-      "Notifications for a payment we do not know. Any is worth a look.")                      \
-    X(PAYMENTS_UNAPPLIED, "payments_unapplied_total",                                          \
-      "Money captured for an order that could not take it. To be refunded.")                   \
-    X(OUTBOX_DELIVERED, "outbox_delivered_total", "Movements told to Redis.")                  \
-    X(BATCHES_COMPLETED, "batches_completed_total",                                            \
-      "Batches finished for an owner that is gone or lost an answer. A steady rise: look for " \
-      "instances that die.")                                                                   \
-    X(REBUILDS, "rebuilds_total", "Shards loaded into Redis under a new epoch.")               \
-    X(AUDITS, "audits_total", "Full audits of a sale that the housekeeper ran.")               \
-    X(AUDIT_BROKEN, "audit_broken_total",                                                      \
-      "Promises found broken. Any is worth a look: log event audit_broken, then the sale's "   \
-      "audit.")                                                                                \
-    X(HEALS, "heals_total",                                                                    \
-      "Shards rebuilt because gate and ledger differed. Any is worth a look: log event "       \
-      "shard_healed.")                                                                         \
-    X(REDIS_ERRORS, "redis_errors_total", "Redis calls that failed or were not answered.")     \
-    X(SQL_ERRORS, "sql_errors_total", "MariaDB statements that failed.")
+#define METRICS_COUNTERS(X)                                                                      \
+    X(CONNS_ACCEPTED, "connections_accepted_total", "Connections accepted.")                     \
+    X(CONNS_REFUSED, "connections_refused_total",                                                \
+      "Connections closed at once: over a cap or out of descriptors. Raise caps or add "         \
+      "instances.")                                                                              \
+    X(CONNS_TIMED_OUT, "connections_timed_out_total",                                            \
+      "Connections closed at a header, body, idle or write deadline.")                           \
+    X(RESERVE_CALLS, "reserve_calls_total",                                                      \
+      "Reserving calls of Redis, with those that only delete log entries.")                      \
+    X(RESERVE_REQUESTS, "reserve_requests_total", "Purchases that reached Redis.")               \
+    X(RESERVE_WON, "reserve_won_total", "Purchases that got their units.")                       \
+    X(REFUSED_LOCALLY, "refused_locally_total", "Purchases refused from memory.")                \
+    X(COMMITS, "commits_total", "Transactions that wrote orders.")                               \
+    X(COMMIT_ROWS, "commit_rows_total",                                                          \
+      "Orders in those transactions, with the few that they found lost.")                        \
+    X(COMMIT_FALLBACKS, "commit_fallbacks_total",                                                \
+      "Tries of a group that failed: a duplicate or deadlock (then row by row), a lost answer, " \
+      "and ten a second while MariaDB is away.")                                                 \
+    X(COMMIT_FENCED, "commit_fenced_total",                                                      \
+      "Times that a group went on without a shard's orders, whose epoch had ended or whose "     \
+      "ledger had no room.")                                                                     \
+    X(QUERIES, "queries_total", "Jobs run by query threads.")                                    \
+    X(ORDERS_PAID, "orders_paid_total", "Orders that became paid.")                              \
+    X(ORDERS_CANCELLED, "orders_cancelled_total", "Orders cancelled.")                           \
+    X(ORDERS_EXPIRED, "orders_expired_total", "Orders whose time to pay ran out.")               \
+    X(WEBHOOKS, "webhooks_total", "Channel notifications with a good signature.")                \
+    X(WEBHOOKS_REPEATED, "webhooks_repeated_total", "Notifications seen before.")                \
+    X(WEBHOOKS_UNMATCHED, "webhooks_unmatched_total",                                            \
+      "Notifications for a payment we do not know. Any is worth a look.")                        \
+    X(PAYMENTS_UNAPPLIED, "payments_unapplied_total",                                            \
+      "Money captured for an order that could not take it. To be refunded.")                     \
+    X(OUTBOX_DELIVERED, "outbox_delivered_total", "Movements told to Redis.")                    \
+    X(BATCHES_COMPLETED, "batches_completed_total",                                              \
+      "Batches finished for an owner that is gone or lost an answer. A steady rise: look for "   \
+      "instances that die.")                                                                     \
+    X(REBUILDS, "rebuilds_total", "Shards loaded into Redis under a new epoch.")                 \
+    X(AUDITS, "audits_total", "Full audits of a sale that the housekeeper ran.")                 \
+    X(AUDIT_BROKEN, "audit_broken_total",                                                        \
+      "Promises found broken. Any is worth a look: log event audit_broken, then the sale's "     \
+      "audit.")                                                                                  \
+    X(HEALS, "heals_total",                                                                      \
+      "Shards rebuilt because gate and ledger differed. Any is worth a look: log event "         \
+      "shard_healed.")                                                                           \
+    X(REDIS_ERRORS, "redis_errors_total", "Redis calls that failed or were not answered.")       \
+    X(SQL_ERRORS, "sql_errors_total",                                                            \
+      "Looks of the housekeeper that failed, for want of MariaDB or, in its chores, of Redis.")
 
 /* X(id, name, help): histograms of microseconds, shown in seconds */
 #define METRICS_TIMES(X)                                                           \
     X(RESERVE, "reserve_seconds", "Redis time of a reserving call.")               \
-    X(COMMIT, "commit_seconds", "MariaDB time of a group, BEGIN to COMMIT.")       \
+    X(COMMIT, "commit_seconds", "MariaDB time of a group, all tries of it.")       \
     X(COMMIT_WAIT, "commit_wait_seconds", "Time a batch waits for its committer.") \
     X(QUERY, "query_seconds", "Time of a query thread's job.")                     \
     X(QUERY_WAIT, "query_wait_seconds", "Time a job waits for a query thread.")
