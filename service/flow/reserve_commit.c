@@ -124,6 +124,8 @@ static void release_losers(struct batch *b, const struct purchase *const *losers
 /* Ids of an older epoch named entries of a log that is gone. */
 static void lane_ack(struct lane *lane, const struct batch *b)
 {
+    if (b->epoch < lane->ack_epoch)
+        return;
     if (lane->ack_epoch != b->epoch)
         lane->acks = lane->acking = 0;
     lane->ack_epoch = b->epoch;
@@ -146,7 +148,7 @@ static void end_log_entry(struct batch *b)
     }
     if (undecided + fenced > 0)
         recover_request(lane->r->engine, lane->live, b->epoch);
-    else if (lost > 0 || lane->acks == ACKS_MAX)
+    else if (lost > 0 || (lane->acks == ACKS_MAX && b->log_id[0] != '\0'))
         release_losers(b, losers, lost);
     else if (b->log_id[0] != '\0')
         lane_ack(lane, b);
