@@ -13,8 +13,6 @@ enum { LEASE_MS = 180000, LEASE_MARGIN_MS = 10000 };
 
 _Static_assert(AUDIT_CHECKS_MAX <= 32 && SALE_SHARDS_MAX <= 64, "bits of struct round_sale");
 
-#define NOW_MS "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS INTEGER)"
-
 /* *mine: nobody else audits for the next ms. */
 static enum status take_lease(struct session *s, int64_t ms, bool *mine)
 {
@@ -23,13 +21,13 @@ static enum status take_lease(struct session *s, int64_t ms, bool *mine)
     const struct sql_val args[] = {SQL_BYTES(me->b, UID_LEN), SQL_INT(ms),
                                    SQL_BYTES(me->b, UID_LEN)};
     enum status st = sql_run(s->sql,
-                             "UPDATE leases SET owner = ?, until_ms = " NOW_MS " + ? "
-                             "WHERE name = 'audit' AND (owner = ? OR until_ms < " NOW_MS ")",
+                             "UPDATE leases SET owner = ?, until_ms = " SQL_NOW_MS " + ? "
+                             "WHERE name = 'audit' AND (owner = ? OR until_ms < " SQL_NOW_MS ")",
                              args, 3, NULL, NULL, &changed);
     if (st == ST_OK && changed == 0)
         st = sql_run(s->sql,
                      "INSERT IGNORE INTO leases (name, owner, until_ms) "
-                     "VALUES ('audit', ?, " NOW_MS " + ?)",
+                     "VALUES ('audit', ?, " SQL_NOW_MS " + ?)",
                      args, 2, NULL, NULL, &changed);
     *mine = st == ST_OK && changed > 0;
     return st;

@@ -16,8 +16,6 @@ enum {
     SEEN_CHUNK = 64 * 1024 /* bytes of the filter in one call */
 };
 
-#define NOW_MS "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS INTEGER)"
-
 struct rebuild {
     struct session *s;
     const struct sale *sale;
@@ -96,12 +94,11 @@ static enum status bump(struct rebuild *r)
     const struct sql_val stock[] = {SQL_INT(r->epoch), SQL_INT(r->shard), SQL_INT(r->sale->no)};
     st = sql_begin(sql);
     if (st == ST_OK)
-        st = sql_run(
-            sql,
-            "UPDATE shards SET epoch = ?, ready = 0, owner = ?, until_ms = " NOW_MS
-            " + ? WHERE sale = ? AND shard = ? AND epoch = ? AND ready = ? AND (until_ms < " NOW_MS
-            " OR owner = ?)",
-            lease, 8, NULL, NULL, &taken);
+        st = sql_run(sql,
+                     "UPDATE shards SET epoch = ?, ready = 0, owner = ?, until_ms = " SQL_NOW_MS
+                     " + ? WHERE sale = ? AND shard = ? AND epoch = ? AND ready = ? AND (until_ms "
+                     "< " SQL_NOW_MS " OR owner = ?)",
+                     lease, 8, NULL, NULL, &taken);
     if (st == ST_OK && taken == 0)
         st = ST_BUSY;
     if (st == ST_OK)
@@ -210,7 +207,7 @@ static void renew_lease(struct rebuild *r)
     if (!r->renewing && sql_create(&e->sql, e->log, &r->renewing) != ST_OK)
         return;
     if (sql_run(r->renewing,
-                "UPDATE shards SET until_ms = " NOW_MS " + ? "
+                "UPDATE shards SET until_ms = " SQL_NOW_MS " + ? "
                 "WHERE sale = ? AND shard = ? AND epoch = ?",
                 args, 4, NULL, NULL, NULL) != ST_OK)
         LOG(e->log, LOG_INFO, "lease_not_renewed", LF_STR("sale", r->sale->id));

@@ -15,8 +15,6 @@ enum {
     DOUBT_US = 15 * 1000 * 1000
 };
 
-#define NOW_MS "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS INTEGER)"
-
 /* Leases as far as this look asked for them. */
 struct owners {
     unsigned n;
@@ -46,7 +44,7 @@ static bool on_time(void *arg, const struct sql_val *c, unsigned n)
 static enum status follow_clock(struct session *s)
 {
     int64_t shared_ms = 0, from_ms = clock_wall_ms(), from_us = clock_mono_us();
-    enum status st = sql_run(s->sql, "SELECT " NOW_MS, NULL, 0, on_time, &shared_ms, NULL);
+    enum status st = sql_run(s->sql, "SELECT " SQL_NOW_MS, NULL, 0, on_time, &shared_ms, NULL);
     int64_t took_ms = (clock_mono_us() - from_us) / 1000;
     if (st != ST_OK)
         return st;
@@ -66,8 +64,8 @@ enum status sweep_renew(struct session *s)
     const struct sql_val args[] = {SQL_BYTES(me->b, UID_LEN), SQL_BYTES(me->b, UID_LEN),
                                    SQL_INT(INSTANCE_LEASE_MS), SQL_INT(INSTANCE_LEASE_MS)};
     return sql_run(s->sql,
-                   "INSERT INTO leases (name, owner, until_ms) VALUES (?, ?, " NOW_MS " + ?) "
-                   "ON DUPLICATE KEY UPDATE until_ms = " NOW_MS " + ?",
+                   "INSERT INTO leases (name, owner, until_ms) VALUES (?, ?, " SQL_NOW_MS " + ?) "
+                   "ON DUPLICATE KEY UPDATE until_ms = " SQL_NOW_MS " + ?",
                    args, 4, NULL, NULL, NULL);
 }
 
@@ -99,8 +97,9 @@ static enum status is_alive(struct session *s, struct owners *known, struct str 
     }
     const struct sql_val key[] = {SQL_STR(owner)};
     *alive = false;
-    enum status st = sql_run(s->sql, "SELECT 1 FROM leases WHERE name = ? AND until_ms > " NOW_MS,
-                             key, 1, on_lease, alive, NULL);
+    enum status st =
+        sql_run(s->sql, "SELECT 1 FROM leases WHERE name = ? AND until_ms > " SQL_NOW_MS, key, 1,
+                on_lease, alive, NULL);
     if (st == ST_OK && known->n < OWNERS_MAX && owner.n == UID_LEN) {
         memcpy(known->of[known->n].id.b, owner.p, UID_LEN);
         known->of[known->n++].alive = *alive;

@@ -13,7 +13,6 @@ enum { OWNER_LEN = 16, WAIT_MS = 60000, POLL_MS = 50 };
 /* The lease outlasts a statement many times over; an instance that died holds up the others this
  * long. */
 #define LEASE_MS "30000"
-#define NOW_MS   "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
 
 /* `turns` makes every renewal a change, so that the count of changed rows tells who holds the
  * lease. */
@@ -71,8 +70,8 @@ static enum status lease_take(struct migration *m, bool *held)
 {
     return lease_update(m,
                         "UPDATE schema_lease SET owner = ?, turns = turns + 1,"
-                        " until_ms = " NOW_MS " + " LEASE_MS " WHERE id = 1"
-                        " AND (owner = ? OR until_ms < " NOW_MS ")",
+                        " until_ms = " SQL_NOW_MS " + " LEASE_MS " WHERE id = 1"
+                        " AND (owner = ? OR until_ms < " SQL_NOW_MS ")",
                         held);
 }
 
@@ -82,7 +81,7 @@ static enum status lease_renew(struct migration *m)
     enum status st =
         lease_update(m,
                      "UPDATE schema_lease SET owner = ?, turns = turns + 1,"
-                     " until_ms = " NOW_MS " + " LEASE_MS " WHERE id = 1 AND owner = ?",
+                     " until_ms = " SQL_NOW_MS " + " LEASE_MS " WHERE id = 1 AND owner = ?",
                      &held);
     if (st == ST_OK && !held) {
         snprintf(m->error, m->size, "another instance took the schema lease over; start again");
@@ -194,7 +193,7 @@ static enum status apply_file(struct migration *m, const struct migration_file *
     st = sql_run(
         m->sql,
         "INSERT INTO schema_migrations (number, name, sha256, applied_ms)"
-        " VALUES (?, ?, ?, " NOW_MS ")",
+        " VALUES (?, ?, ?, " SQL_NOW_MS ")",
         (struct sql_val[]){SQL_INT(f->number), SQL_Z(f->name), SQL_BYTES(f->sha, SHA256_LEN)}, 3,
         NULL, NULL, NULL);
     if (st != ST_OK)

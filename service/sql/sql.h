@@ -28,6 +28,9 @@ struct sql_val {
     struct str s; /* SQL_T_BYTES; in rows: valid until the row callback returns */
 };
 
+/* MariaDB's wall clock inside a statement, in milliseconds: leases go by no other. */
+#define SQL_NOW_MS "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS INTEGER)"
+
 #define SQL_NULL            ((struct sql_val){SQL_T_NULL, 0, {0}})
 #define SQL_INT(v)          ((struct sql_val){SQL_T_INT, (int64_t)(v), {0}})
 #define SQL_STR(v)          ((struct sql_val){SQL_T_BYTES, 0, (v)})
