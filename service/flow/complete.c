@@ -16,7 +16,7 @@ struct completion {
     const struct sale *sale;
     unsigned shard;
     unsigned n, entries;
-    char id[INTENT_ENTRIES][GATE_ID_MAX];
+    char id[INTENT_ENTRIES][LOG_ID_MAX];
     struct str field[ROWS]; /* `sku|shopper` */
     struct commit_row row[ROWS];
     struct commit_row *of[ROWS];
@@ -74,7 +74,7 @@ enum status completion_flush(struct completion *c)
     if (c->entries > 0)
         CRASH_POINT(sweep_after_commit);
     if (st == ST_OK && c->entries > 0)
-        st = gate_settle(c->s, c->sale, c->shard, epoch, (const char(*)[GATE_ID_MAX])c->id,
+        st = gate_settle(c->s, c->sale, c->shard, epoch, (const char(*)[LOG_ID_MAX])c->id,
                          c->entries, c->hold, gather_losers(c));
     if (c->entries > 0)
         CRASH_POINT(sweep_after_settle);
@@ -118,6 +118,6 @@ enum status completion_add(struct completion *c, const struct intent_entry *entr
             take_order(c, &row, bytes);
     }
     if (st == ST_OK)
-        snprintf(c->id[c->entries++], GATE_ID_MAX, "%s", entry->id);
+        snprintf(c->id[c->entries++], LOG_ID_MAX, "%s", entry->id);
     return st;
 }

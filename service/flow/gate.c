@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RECORD_BYTES = 37, SCAN_COUNT = 1000 };
+enum { SCAN_COUNT = 1000 };
 
 static struct str reply_str(const redisReply *r)
 {
@@ -67,7 +67,7 @@ static enum status gate_call(struct session *s, const struct sale_shard *shard, 
 }
 
 enum status gate_settle(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
-                        const char (*log_ids)[GATE_ID_MAX], unsigned ids,
+                        const char (*log_ids)[LOG_ID_MAX], unsigned ids,
                         const struct gate_hold *holds, unsigned n)
 {
     const struct sale_shard *at = &sale->shard[shard];
@@ -116,7 +116,7 @@ enum status gate_add(struct session *s, const struct sale *sale, unsigned shard,
 }
 
 enum status gate_reserve(struct session *s, const struct sale *sale, unsigned shard,
-                         const struct row *row, char *code, char log_id[GATE_ID_MAX], int64_t *left)
+                         const struct row *row, char *code, char log_id[LOG_ID_MAX], int64_t *left)
 {
     const struct sale_shard *at = &sale->shard[shard];
     uint8_t bytes[ROW_MAX];
@@ -131,10 +131,10 @@ enum status gate_reserve(struct session *s, const struct sale *sale, unsigned sh
     if (st != ST_OK)
         return st;
     struct str id = r->elements >= 5 ? reply_str(r->element[1]) : (struct str){0};
-    if (r->elements < 5 || id.n >= GATE_ID_MAX || reply_str(r->element[2]).n != 1) {
+    if (r->elements < 5 || id.n >= LOG_ID_MAX || reply_str(r->element[2]).n != 1) {
         st = ST_INTERNAL;
     } else {
-        snprintf(log_id, GATE_ID_MAX, "%.*s", (int)id.n, id.p);
+        snprintf(log_id, LOG_ID_MAX, "%.*s", (int)id.n, id.p);
         *code = r->element[2]->str[0];
         *left = reply_int(r->element[4]);
         gate_note_left(sale, shard, r, 3);
@@ -145,7 +145,7 @@ enum status gate_reserve(struct session *s, const struct sale *sale, unsigned sh
 
 enum status gate_ack(struct session *s, const struct sale *sale, unsigned shard, const char *log_id)
 {
-    char id[1][GATE_ID_MAX];
+    char id[1][LOG_ID_MAX];
     snprintf(id[0], sizeof(id[0]), "%s", log_id);
     return gate_settle(s, sale, shard, sale->shard[shard].epoch, id, 1, NULL, 0);
 }
@@ -237,11 +237,8 @@ static void count_held(const struct sale *sale, struct str field, struct str rec
     const char *bar = field.n > 0 ? memchr(field.p, '|', field.n) : NULL;
     const struct sale_item *item =
         bar ? sale_item(sale, (struct str){field.p, (size_t)(bar - field.p)}) : NULL;
-    for (size_t at = 0; item && at + RECORD_BYTES <= records.n; at += RECORD_BYTES) {
-        const uint8_t *q = (const uint8_t *)records.p + at + 33;
-        units[item - sale->item] +=
-            (int64_t)q[0] << 24 | (int64_t)q[1] << 16 | (int64_t)q[2] << 8 | q[3];
-    }
+    for (size_t at = 0; item && at + HOLD_BYTES <= records.n; at += HOLD_BYTES)
+        units[item - sale->item] += hold_qty((const uint8_t *)records.p + at);
 }
 
 enum status gate_held(struct session *s, const struct sale *sale, unsigned shard, int64_t *units)

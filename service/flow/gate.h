@@ -9,8 +9,6 @@
 #include "flow/jobs.h"
 #include "redis/row.h"
 
-enum { GATE_ID_MAX = 40 }; /* id of a log entry, with its NUL */
-
 struct gate_hold {
     struct str field; /* `sku|shopper` */
     struct uid id;
@@ -30,12 +28,11 @@ enum status gate_add(struct session *s, const struct sale *sale, unsigned shard,
  * says; log_id names the entry to delete afterwards; *left units after it. */
 STATUS_MUSTCHECK
 enum status gate_reserve(struct session *s, const struct sale *sale, unsigned shard,
-                         const struct row *row, char *code, char log_id[GATE_ID_MAX],
-                         int64_t *left);
+                         const struct row *row, char *code, char log_id[LOG_ID_MAX], int64_t *left);
 /* Gives back holds and deletes log entries whose rows are durable, in one call (rule R10). */
 STATUS_MUSTCHECK
 enum status gate_settle(struct session *s, const struct sale *sale, unsigned shard, int64_t epoch,
-                        const char (*log_ids)[GATE_ID_MAX], unsigned ids,
+                        const char (*log_ids)[LOG_ID_MAX], unsigned ids,
                         const struct gate_hold *holds, unsigned n);
 /* Deletes one log entry after its row is durable. */
 STATUS_MUSTCHECK

@@ -24,7 +24,7 @@ static void note_last(struct intent_page *page)
 
 enum status intent_next(struct session *s, const struct sale_shard *shard, struct intent_page *page)
 {
-    char from[GATE_ID_MAX + 1];
+    char from[LOG_ID_MAX + 1];
     snprintf(from, sizeof(from), "%s%s", page->last[0] ? "(" : "-", page->last);
     intent_end(page);
     args_reset(&s->args);
@@ -83,7 +83,7 @@ bool intent_entry(const struct intent_page *page, unsigned i, struct intent_entr
 {
     const redisReply *r = page->reply->element[i];
     if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
-        r->element[0]->type != REDIS_REPLY_STRING || r->element[0]->len >= GATE_ID_MAX ||
+        r->element[0]->type != REDIS_REPLY_STRING || r->element[0]->len >= LOG_ID_MAX ||
         r->element[1]->type != REDIS_REPLY_ARRAY || r->element[1]->elements <= EPOCH_AT)
         return false;
     const redisReply *fields = r->element[1], *owner = fields->element[OWNER_AT];

@@ -13,7 +13,7 @@
 struct intent_page {
     struct redisReply *reply; /* entries and rows point into it */
     unsigned n;               /* entries; 0: the log's end */
-    char last[GATE_ID_MAX];   /* id of the last entry read so far */
+    char last[LOG_ID_MAX];    /* id of the last entry read so far */
 };
 
 struct intent_entry {

@@ -4,6 +4,7 @@
 #include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/gate.h"
+#include "redis/row.h"
 
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
@@ -11,7 +12,6 @@
 enum {
     LEASE_MS = 2000, /* a rebuilder that died keeps the others waiting so long */
     PAGE = 1000,
-    RECORD_BYTES = 37,
     STATEMENT_MAX = 64 * 1024,
     SEEN_CHUNK = 64 * 1024 /* bytes of the filter in one call */
 };
@@ -33,7 +33,7 @@ struct rebuild {
     struct hold {
         char field[130];
         size_t field_len;
-        char record[RECORD_BYTES];
+        uint8_t record[HOLD_BYTES];
     } * hold;
     char *filter; /* of shoppers seen, SETBIT order: bit 0 is the highest of byte 0 */
 };
@@ -170,11 +170,8 @@ static void note_hold(struct rebuild *r, const struct sale_item *item, struct st
     h->field[item->sku.n] = '|';
     memcpy(h->field + item->sku.n + 1, shopper.p, shopper.n);
     h->field_len = item->sku.n + 1 + shopper.n;
-    memcpy(h->record, c[0].s.p, UID_LEN);
-    memcpy(h->record + 16, c[3].s.p, 16);
-    h->record[32] = (char)c[5].i;
-    for (int k = 0; k < 4; k++)
-        h->record[33 + k] = (char)(c[4].i >> (24 - 8 * k));
+    hold_encode((const uint8_t *)c[0].s.p, (const uint8_t *)c[3].s.p, (uint8_t)c[5].i,
+                (uint32_t)c[4].i, h->record);
 }
 
 /* id, shopper, item, idem, qty, gen, live */
@@ -235,7 +232,7 @@ static enum status send_holds(struct rebuild *r)
     for (unsigned i = 0; i < r->holds; i++) {
         const struct hold *h = &r->hold[i];
         args_add(&r->s->args, h->field, h->field_len);
-        args_add(&r->s->args, h->record, RECORD_BYTES);
+        args_add(&r->s->args, h->record, HOLD_BYTES);
     }
     r->holds = 0;
     st = redis_session_send(r->s->redis, &r->s->args);

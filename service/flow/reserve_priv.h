@@ -7,7 +7,7 @@
 #include "redis/args.h"
 #include "redis/link.h"
 
-enum { LOG_ID_MAX = 40, ACKS_MAX = 256 };
+enum { ACKS_MAX = 256 };
 
 /* One shard as this worker sees it. */
 struct lane {

@@ -170,7 +170,7 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
                             .storefront = sale->storefront,
                             .item = item->no,
                             .sku = item->sku};
-    char code = 0, log_id[40];
+    char code = 0, log_id[LOG_ID_MAX];
     enum status st = gate_reserve(s, sale, shard, &row, &code, log_id, left);
     struct live_shard *live = sale->shard[shard].live;
     if (st == ST_FENCED)

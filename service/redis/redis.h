@@ -38,6 +38,8 @@ STATUS_MUSTCHECK
 enum status redis_address(const char *address, const char **path, char *host, size_t size,
                           int *port);
 
+enum { LOG_ID_MAX = 40 }; /* id of an entry of the intent log, with its NUL */
+
 /* The four keys of a shard (functions.lua). */
 enum { SHARD_KEYS = 4, SHARD_KEY_MAX = 96 };
 

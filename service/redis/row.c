@@ -75,6 +75,20 @@ struct str row_field(const uint8_t *bytes, size_t n)
     return (struct str){(const char *)bytes + ROW_FIXED, n - ROW_FIXED};
 }
 
+void hold_encode(const uint8_t id[UID_LEN], const uint8_t key[KEY_LEN], uint8_t gen, uint32_t qty,
+                 uint8_t out[HOLD_BYTES])
+{
+    memcpy(out, id, UID_LEN);
+    memcpy(out + 16, key, KEY_LEN);
+    out[32] = gen;
+    put32(out + 33, qty);
+}
+
+uint32_t hold_qty(const uint8_t record[HOLD_BYTES])
+{
+    return get32(record + 33);
+}
+
 uint32_t shopper_hash(struct str shopper)
 {
     uint32_t h = 2166136261u;

@@ -6,6 +6,10 @@
  *   46 storefront u32  50 item u32          54 amount i64  62 flags (1: told 202)
  *   63 length of sku   64 sku '|' shopper
  *
+ * Of an order that holds units, `held` keeps a shorter record:
+ *
+ *    0 id (16)         16 key (16)          32 generation    33 qty u32
+ *
  * Big-endian. functions.lua reads the same offsets plus one. The log entry must be enough to write
  * the order without its owner (service/README.md, When things break). Pure functions; any thread.
  */
@@ -17,7 +21,7 @@
 
 #include <stdint.h>
 
-enum { ROW_FIXED = 64, ROW_MAX = ROW_FIXED + 64 + 1 + 64, KEY_LEN = 16 };
+enum { ROW_FIXED = 64, ROW_MAX = ROW_FIXED + 64 + 1 + 64, KEY_LEN = 16, HOLD_BYTES = 37 };
 enum row_kind { ROW_ORDER = 'O', ROW_TAKE = 'T' };
 enum { ROW_ASYNC = 1 };
 
@@ -40,6 +44,11 @@ STATUS_MUSTCHECK
 enum status row_decode(struct str bytes, struct row *row);
 /* `sku|shopper` inside encoded bytes: the field of `held`. */
 struct str row_field(const uint8_t *bytes, size_t n);
+
+/* A record of `held`, of any order. hold_qty: its units. */
+void hold_encode(const uint8_t id[UID_LEN], const uint8_t key[KEY_LEN], uint8_t gen, uint32_t qty,
+                 uint8_t out[HOLD_BYTES]);
+uint32_t hold_qty(const uint8_t record[HOLD_BYTES]);
 
 /* Places a shopper: shard = hash % shards, bit of the filter = hash % bits. FNV-1a, fixed for good:
  * the shard of a published sale's shoppers follows from it. */

@@ -223,6 +223,17 @@ static void test_shopper_hash_is_fixed(void **state)
     assert_int_equal(shopper_hash((struct str){0}), shopper_hash(STR("")));
 }
 
+static void test_hold_layout(void **state)
+{
+    const struct row r = sample();
+    uint8_t out[HOLD_BYTES];
+    hold_encode(r.id.b, r.key, 0x1d, r.qty, out);
+    assert_memory_equal(out, r.id.b, UID_LEN);
+    assert_memory_equal(out + 16, r.key, KEY_LEN);
+    assert_memory_equal(out + 32, "\x1d\x01\x02\x03\x04", HOLD_BYTES - 32);
+    assert_int_equal(hold_qty(out), r.qty);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_cut_short),       cmocka_unit_test(test_too_long),
         cmocka_unit_test(test_bad_bytes),       cmocka_unit_test(test_kind_and_shopper_agree),
         cmocka_unit_test(test_nothing_ordered), cmocka_unit_test(test_shopper_hash_is_fixed),
+        cmocka_unit_test(test_hold_layout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
