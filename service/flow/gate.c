@@ -250,7 +250,7 @@ enum status gate_held(struct session *s, const struct sale *sale, unsigned shard
         redisReply *r = NULL;
         args_reset(&s->args);
         args_z(&s->args, "HSCAN");
-        args_add(&s->args, keys->text[1], keys->len[1]);
+        args_add(&s->args, keys->text[KEY_HELD], keys->len[KEY_HELD]);
         args_z(&s->args, cursor);
         args_z(&s->args, "COUNT");
         args_int(&s->args, SCAN_COUNT);
@@ -277,7 +277,7 @@ enum status gate_filter(struct session *s, const struct sale *sale, unsigned sha
     redisReply *r = NULL;
     args_reset(&s->args);
     args_z(&s->args, "GET");
-    args_add(&s->args, keys->text[3], keys->len[3]);
+    args_add(&s->args, keys->text[KEY_SEEN], keys->len[KEY_SEEN]);
     enum status st = redis_session_call(s->redis, &s->args, &r);
     if (st != ST_OK)
         return st;

@@ -29,7 +29,7 @@ enum status intent_next(struct session *s, const struct sale_shard *shard, struc
     intent_end(page);
     args_reset(&s->args);
     args_z(&s->args, "XRANGE");
-    args_add(&s->args, shard->keys.text[2], shard->keys.len[2]);
+    args_add(&s->args, shard->keys.text[KEY_LOG], shard->keys.len[KEY_LOG]);
     args_z(&s->args, from);
     args_z(&s->args, "+");
     args_z(&s->args, "COUNT");
@@ -50,7 +50,7 @@ enum status intent_edge(struct session *s, const struct sale_shard *shard, bool 
     struct intent_entry e;
     args_reset(&s->args);
     args_z(&s->args, newest ? "XREVRANGE" : "XRANGE");
-    args_add(&s->args, shard->keys.text[2], shard->keys.len[2]);
+    args_add(&s->args, shard->keys.text[KEY_LOG], shard->keys.len[KEY_LOG]);
     args_z(&s->args, newest ? "+" : "-");
     args_z(&s->args, newest ? "-" : "+");
     args_z(&s->args, "COUNT");

@@ -55,7 +55,7 @@ static enum status redis_epoch(struct rebuild *r, int64_t *epoch)
     redisReply *reply = NULL;
     args_reset(args);
     args_z(args, "HGET");
-    args_add(args, keys->text[0], keys->len[0]);
+    args_add(args, keys->text[KEY_LEFT], keys->len[KEY_LEFT]);
     args_z(args, "#epoch");
     enum status st = redis_session_call(r->s->redis, args, &reply);
     if (st != ST_OK)

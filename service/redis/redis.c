@@ -76,7 +76,8 @@ enum status redis_address(const char *address, const char **path, char *host, si
 
 void shard_keys_make(struct str sale, unsigned shard, struct shard_keys *keys)
 {
-    static const char *const names[SHARD_KEYS] = {"left", "held", "log", "seen"};
+    static const char *const names[SHARD_KEYS] = {
+        [KEY_LEFT] = "left", [KEY_HELD] = "held", [KEY_LOG] = "log", [KEY_SEEN] = "seen"};
     for (int i = 0; i < SHARD_KEYS; i++)
         keys->len[i] = (size_t)snprintf(keys->text[i], SHARD_KEY_MAX, "su:{%.*s.%u}:%s",
                                         (int)sale.n, sale.p, shard, names[i]);

@@ -41,10 +41,11 @@ enum status redis_address(const char *address, const char **path, char *host, si
 enum { LOG_ID_MAX = 40 }; /* id of an entry of the intent log, with its NUL */
 
 /* The four keys of a shard (functions.lua). */
-enum { SHARD_KEYS = 4, SHARD_KEY_MAX = 96 };
+enum { KEY_LEFT, KEY_HELD, KEY_LOG, KEY_SEEN, SHARD_KEYS };
+enum { SHARD_KEY_MAX = 96 };
 
 struct shard_keys {
-    char text[SHARD_KEYS][SHARD_KEY_MAX]; /* left, held, log, seen */
+    char text[SHARD_KEYS][SHARD_KEY_MAX]; /* by KEY_... */
     size_t len[SHARD_KEYS];
 };
 
