@@ -19,6 +19,22 @@ static void on_link(void *arg, const struct redis_identity *identity)
         metrics_add(r->metrics, M_REDIS_ERRORS, 1);
 }
 
+void list_push(struct purchase_list *list, struct purchase *p)
+{
+    if (!list->first)
+        list->last = &list->first;
+    p->next = NULL;
+    *list->last = p;
+    list->last = &p->next;
+}
+
+struct purchase *list_take(struct purchase_list *list)
+{
+    struct purchase *p = list->first;
+    list->first = NULL;
+    return p;
+}
+
 void purchase_free(struct reserve *r, struct purchase *p)
 {
     if (r->free_n == FREE_MAX) {
@@ -62,11 +78,22 @@ static void finish(struct reserve *r, struct purchase *p, enum buy buy, enum sta
     purchase_free(r, p);
 }
 
-void purchase_finish(struct reserve *r, struct purchase *p, enum buy buy, enum status st)
+static void give_room(struct reserve *r)
 {
     committers_give_room(r->engine->committers, 1);
     r->busy--;
+}
+
+void purchase_finish(struct reserve *r, struct purchase *p, enum buy buy, enum status st)
+{
+    give_room(r);
     finish(r, p, buy, st);
+}
+
+void purchase_end(struct reserve *r, struct purchase *p)
+{
+    give_room(r);
+    purchase_free(r, p);
 }
 
 static struct lane *lane_of(struct reserve *r, struct live_shard *live)
@@ -87,9 +114,6 @@ static struct lane *lane_of(struct reserve *r, struct live_shard *live)
             return NULL;
         lane->r = r;
         lane->live = live;
-        lane->last = &lane->first;
-        lane->parked_last = &lane->parked;
-        lane->fenced_last = &lane->fenced;
         r->lane[live->index] = lane;
     }
     return lane;
@@ -106,9 +130,7 @@ void lane_mark(struct lane *lane)
 
 void lane_push(struct lane *lane, struct purchase *p)
 {
-    p->next = NULL;
-    *lane->last = p;
-    lane->last = &p->next;
+    list_push(&lane->queue, p);
     lane->waiting++;
     lane_mark(lane);
 }
@@ -117,9 +139,7 @@ void lane_fence(struct lane *lane, struct purchase *p)
 {
     if (p->fenced_us == 0)
         p->fenced_us = clock_mono_us();
-    p->next = NULL;
-    *lane->fenced_last = p;
-    lane->fenced_last = &p->next;
+    list_push(&lane->fenced, p);
 }
 
 void lane_acked(struct lane *lane)
@@ -179,9 +199,7 @@ void reserve_refuse(struct reserve *r, const struct sale *sale, struct purchase 
 /* Who was told 202 has an order to come: it waits on. */
 static void refuse_waiting(struct lane *lane, enum status st)
 {
-    struct purchase *p = lane->first, *next;
-    lane->first = NULL;
-    lane->last = &lane->first;
+    struct purchase *p = list_take(&lane->queue), *next;
     lane->waiting = 0;
     for (; p; p = next) {
         next = p->next;
@@ -194,10 +212,8 @@ static void refuse_waiting(struct lane *lane, enum status st)
 
 static struct purchase *lane_pop(struct lane *lane)
 {
-    struct purchase *p = lane->first;
-    lane->first = p->next;
-    if (!lane->first)
-        lane->last = &lane->first;
+    struct purchase *p = lane->queue.first;
+    lane->queue.first = p->next;
     lane->waiting--;
     return p;
 }
@@ -281,7 +297,7 @@ static void lane_send(struct lane *lane)
     if (redis_link_call(r->link, &r->args, batch_reserved, b) != ST_OK) {
         lane->acking = 0;
         batch_refuse(b, ST_UNAVAILABLE);
-        if (lane->first)
+        if (lane->queue.first)
             lane_mark(lane);
         return;
     }
@@ -350,9 +366,9 @@ static void lane_free(struct lane *lane)
 {
     if (!lane)
         return;
-    list_free(lane->first);
-    list_free(lane->parked);
-    list_free(lane->fenced);
+    list_free(lane->queue.first);
+    list_free(lane->parked.first);
+    list_free(lane->fenced.first);
     free(lane);
 }
 

@@ -164,9 +164,7 @@ static void finish_committed(struct lane *lane, struct purchase *p, enum status 
         return;
     }
     if (p->told) {
-        committers_give_room(r->engine->committers, 1);
-        r->busy--;
-        purchase_free(r, p);
+        purchase_end(r, p);
         return;
     }
     switch (outcome) {
@@ -191,14 +189,12 @@ static void on_committed(struct task *task)
 
 void lane_retry_fenced(struct lane *lane)
 {
-    struct purchase *p = lane->fenced, *next;
-    if (!p)
+    struct purchase *p, *next;
+    if (!lane->fenced.first)
         return;
     const struct sale_shard *shard = lane_open_shard(lane);
     int64_t now = clock_mono_us();
-    lane->fenced = NULL;
-    lane->fenced_last = &lane->fenced;
-    for (; p; p = next) {
+    for (p = list_take(&lane->fenced); p; p = next) {
         next = p->next;
         if (shard) {
             CRASH_POINT(reserve_again_before);

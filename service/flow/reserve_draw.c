@@ -32,10 +32,8 @@ static void on_drawn(struct task *task)
 {
     struct draw *d = CONTAINER_OF(task, struct draw, job.task);
     struct lane *lane = d->lane;
-    struct purchase *p = lane->parked, *next;
+    struct purchase *p = list_take(&lane->parked), *next;
     lane->drawing = 0;
-    lane->parked = NULL;
-    lane->parked_last = &lane->parked;
     for (; p; p = next) {
         next = p->next;
         lane_push(lane, p);
@@ -77,8 +75,6 @@ bool lane_park(struct lane *lane, struct purchase *p)
     }
     /* A draw for another item is no try of this one's. */
     p->draws += lane->drawing == p->row.item;
-    p->next = NULL;
-    *lane->parked_last = p;
-    lane->parked_last = &p->next;
+    list_push(&lane->parked, p);
     return true;
 }

@@ -9,21 +9,26 @@
 
 enum { ACKS_MAX = 256 };
 
+/* Purchases in the order in which they came. Zeroed: empty. */
+struct purchase_list {
+    struct purchase *first, **last; /* last: where the next one goes; set only when not empty */
+};
+
 /* One shard as this worker sees it. */
 struct lane {
     struct reserve *r;
     struct live_shard *live;
-    struct purchase *first, **last; /* waiting */
-    unsigned waiting;
+    struct purchase_list queue;
+    unsigned waiting; /* in it */
     bool in_flight;
-    uint32_t drawing; /* item whose units are on their way from another shard; 0: none */
-    struct purchase *parked, **parked_last; /* waiting for them */
-    struct lane *next_dirty;                /* in r->dirty */
+    uint32_t drawing;            /* item whose units are on their way from another shard; 0: none */
+    struct purchase_list parked; /* waiting for them */
+    struct lane *next_dirty;     /* in r->dirty */
     bool dirty;
-    struct purchase *fenced, **fenced_last; /* reserved under an epoch that ended: to go again */
-    unsigned acks;                          /* durable log entries to delete */
-    unsigned acking;                        /* the first of them, named in the call in flight */
-    int64_t ack_epoch;                      /* whose log they are in */
+    struct purchase_list fenced; /* reserved under an epoch that ended: to go again */
+    unsigned acks;               /* durable log entries to delete */
+    unsigned acking;             /* the first of them, named in the call in flight */
+    int64_t ack_epoch;           /* whose log they are in */
     char ack[ACKS_MAX][LOG_ID_MAX];
 };
 
@@ -56,8 +61,14 @@ struct reserve {
     struct args args;
 };
 
+void list_push(struct purchase_list *list, struct purchase *p);
+/* All of them, linked; the list is empty then. */
+struct purchase *list_take(struct purchase_list *list);
+
 /* Answers a purchase that took room in the committer's queue, and frees it. */
 void purchase_finish(struct reserve *r, struct purchase *p, enum buy buy, enum status st);
+/* The same without an answer: it was given before. */
+void purchase_end(struct reserve *r, struct purchase *p);
 void purchase_free(struct reserve *r, struct purchase *p);
 /* Puts a purchase into the lane's next batch. */
 void lane_push(struct lane *lane, struct purchase *p);

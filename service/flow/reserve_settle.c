@@ -151,6 +151,6 @@ void batch_reserved(void *arg, enum status st, const struct redisReply *reply)
         look_after(lane, b, st);
         batch_refuse(b, ST_RECOVERING);
     }
-    if (lane->first)
+    if (lane->queue.first)
         lane_mark(lane);
 }
