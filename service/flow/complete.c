@@ -44,15 +44,10 @@ void completion_destroy(struct completion **c)
 }
 
 /* Repeating is safe: every row carries its id. */
-static bool worth_repeating(enum status st)
-{
-    return st == ST_CONFLICT || st == ST_UNKNOWN;
-}
-
 static enum status write_orders(struct completion *c)
 {
     enum status st = ST_CONFLICT;
-    for (int i = 0; i < TRIES && worth_repeating(st); i++)
+    for (int i = 0; i < TRIES && (st == ST_CONFLICT || st == ST_UNKNOWN); i++)
         st = commit_rows(c->s->sql, c->of, c->n, true, c->flat);
     return st;
 }
@@ -86,10 +81,8 @@ enum status completion_flush(struct completion *c)
 
 static enum status take_stock(struct completion *c, const struct row *row)
 {
-    enum status st = ST_CONFLICT;
-    for (int i = 0; i < TRIES && worth_repeating(st); i++)
-        st = stock_take_commit(c->s, c->sale, c->shard, c->sale->shard[c->shard].epoch, row,
-                               STR("completed by another"));
+    enum status st = stock_take_commit(c->s, c->sale, c->shard, c->sale->shard[c->shard].epoch, row,
+                                       STR("completed by another"));
     return st == ST_DUPLICATE ? ST_OK : st;
 }
 

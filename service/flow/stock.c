@@ -135,8 +135,8 @@ static enum status ledger_take(struct session *s, unsigned shard, int64_t epoch,
     return st == ST_OK && changed == 0 ? ST_FENCED : st;
 }
 
-enum status stock_take_commit(struct session *s, const struct sale *sale, unsigned shard,
-                              int64_t epoch, const struct row *row, struct str reason)
+static enum status commit_take(struct session *s, const struct sale *sale, unsigned shard,
+                               int64_t epoch, const struct row *row, struct str reason)
 {
     const bool draws = row->limit > 0;
     struct outbox_row out;
@@ -154,6 +154,16 @@ enum status stock_take_commit(struct session *s, const struct sale *sale, unsign
     st = sql_commit(s->sql);
     if (st == ST_OK && draws)
         outbox_deliver(s, &out, 1);
+    return st;
+}
+
+/* Repeating is safe: the movement's id is unique. */
+enum status stock_take_commit(struct session *s, const struct sale *sale, unsigned shard,
+                              int64_t epoch, const struct row *row, struct str reason)
+{
+    enum status st = ST_CONFLICT;
+    for (int i = 0; i < TRIES && (st == ST_CONFLICT || st == ST_UNKNOWN); i++)
+        st = commit_take(s, sale, shard, epoch, row, reason);
     return st;
 }
 
@@ -184,10 +194,7 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
     if (code != 'W')
         return ST_NOT_ENOUGH_LEFT;
     CRASH_POINT(stock_take_after_gate);
-    /* Repeating is safe: the movement's id is unique. */
-    st = ST_CONFLICT;
-    for (int i = 0; i < TRIES && (st == ST_CONFLICT || st == ST_UNKNOWN); i++)
-        st = stock_take_commit(s, sale, shard, sale->shard[shard].epoch, &row, reason);
+    st = stock_take_commit(s, sale, shard, sale->shard[shard].epoch, &row, reason);
     if (st == ST_OK || st == ST_DUPLICATE) {
         CRASH_POINT(stock_take_after_commit);
         if (gate_ack(s, sale, shard, log_id) != ST_OK)

@@ -35,7 +35,8 @@ enum status stock_draw(struct session *s, const struct sale *sale, const struct 
 
 /* Commits a take-back that the gate reserved: allocated goes down under the epoch, with its
  * movement; drawn units go up in the other shard in the same transaction, which Redis is told by
- * the outbox. ST_DUPLICATE: done before. ST_FENCED: the epoch moved on; nothing was written. */
+ * the outbox. ST_DUPLICATE: done before. ST_FENCED: the epoch moved on; nothing was written.
+ * ST_CONFLICT, ST_UNKNOWN: so it was several times. */
 STATUS_MUSTCHECK
 enum status stock_take_commit(struct session *s, const struct sale *sale, unsigned shard,
                               int64_t epoch, const struct row *row, struct str reason);
