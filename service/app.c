@@ -20,8 +20,7 @@ enum {
     PATIENCE_MS = 120000,
     PAYER_THREADS = 4,
     STORE_WAIT_MS = 20000,
-    STORE_POLL_MS = 100,
-    WORKERS_MAX = 64
+    STORE_POLL_MS = 100
 };
 
 static enum status read_openapi(struct app *app)

@@ -8,6 +8,8 @@
 #include "flow/keeper.h"
 #include "net/listen_set.h"
 
+_Static_assert((int)WORKERS_MAX <= (int)LISTEN_MAX, "a socket for every worker");
+
 struct app {
     struct config conf;
     const char *conf_file; /* it was read from; may be NULL */
@@ -22,7 +24,7 @@ struct app {
     struct conn_census *census;
     struct keeper *keeper;
     unsigned workers;
-    struct worker *worker[64];
+    struct worker *worker[WORKERS_MAX];
 };
 
 /* Logger, catalogue, channels: what every subcommand needs. error gets a sentence. */
