@@ -2,7 +2,7 @@
  *
  * Hints, which cost a look or an early refusal when they are stale: units left as last seen, whether a
  * refusal may be given from memory, the filter of shoppers who may hold something. And what the flows
- * of this process note for each other, which does decide: an epoch in doubt makes the next recovery
+ * of this process note for each other, which does decide: a suspect epoch makes the next recovery
  * load the shard, doubt about lost answers makes the sweep complete entries of ours. None of it
  * outlives the process, and nothing that was promised rests on it.
  *
@@ -37,7 +37,7 @@ struct live_shard {
     unsigned index;          /* place in workers' arrays; unique in the process */
     pthread_mutex_t rebuild; /* one recovery of this shard at a time in this process */
     _Atomic bool recovering; /* a recovery is queued */
-    _Atomic int64_t doubt;   /* highest epoch found past mending: any later load has mended it */
+    _Atomic int64_t suspect_epoch; /* highest epoch found past mending: any later load has mended it */
     _Atomic int64_t retry_at_us; /* monotonic; no recovery before */
     _Atomic int64_t
         doubt_until_us; /* monotonic; till then, and two sweeps longer, entries of ours may be unknown to us; 0: none */

@@ -21,8 +21,8 @@ struct rebuild {
     const struct sale *sale;
     unsigned shard;
     const struct redis_identity *redis;
-    int64_t seen, opened; /* epochs in MariaDB before */
-    int64_t epoch;        /* the new one */
+    int64_t before, opened; /* epochs in MariaDB at the start */
+    int64_t epoch;          /* the new one */
     bool found, ready;
     /* One page of holds on its way to Redis. */
     unsigned holds;
@@ -41,7 +41,7 @@ struct rebuild {
 static bool on_shard(void *arg, const struct sql_val *c, unsigned n)
 {
     struct rebuild *r = arg;
-    r->seen = c[0].i;
+    r->before = c[0].i;
     r->opened = c[1].i;
     r->ready = c[2].i != 0;
     return r->found = true;
@@ -79,18 +79,18 @@ static enum status bump(struct rebuild *r)
         st = ST_INTERNAL;
     /* Somebody else moved it on since it was found to need this. */
     const struct sale_shard *at = &r->sale->shard[r->shard];
-    if (st == ST_OK && (r->seen != at->epoch || r->ready != at->ready))
+    if (st == ST_OK && (r->before != at->epoch || r->ready != at->ready))
         st = ST_BUSY;
     if (st == ST_OK)
         st = redis_epoch(r, &in_redis);
     if (st != ST_OK)
         return st;
-    r->epoch = (r->seen > in_redis ? r->seen : in_redis) + 1;
+    r->epoch = (r->before > in_redis ? r->before : in_redis) + 1;
     uint64_t taken = 0;
     const struct uid *me = &r->s->engine->instance;
     const struct sql_val lease[] = {
         SQL_INT(r->epoch), SQL_BYTES(me->b, UID_LEN), SQL_INT(LEASE_MS), SQL_INT(r->sale->no),
-        SQL_INT(r->shard), SQL_INT(r->seen),          SQL_INT(r->ready), SQL_BYTES(me->b, UID_LEN)};
+        SQL_INT(r->shard), SQL_INT(r->before),        SQL_INT(r->ready), SQL_BYTES(me->b, UID_LEN)};
     const struct sql_val stock[] = {SQL_INT(r->epoch), SQL_INT(r->shard), SQL_INT(r->sale->no)};
     st = sql_begin(sql);
     if (st == ST_OK)

@@ -25,10 +25,10 @@ static void recover_work(struct job *job, struct session *s)
     atomic_store(&live->recovering, false);
 }
 
-void recover_request(const struct engine *engine, struct live_shard *live, int64_t doubt)
+void recover_request(const struct engine *engine, struct live_shard *live, int64_t suspect)
 {
-    int64_t known = atomic_load(&live->doubt);
-    while (doubt > known && !atomic_compare_exchange_weak(&live->doubt, &known, doubt))
+    int64_t known = atomic_load(&live->suspect_epoch);
+    while (suspect > known && !atomic_compare_exchange_weak(&live->suspect_epoch, &known, suspect))
         ;
     if (clock_mono_us() < atomic_load(&live->retry_at_us) ||
         atomic_exchange(&live->recovering, true))
@@ -79,9 +79,9 @@ static enum status recover_locked(struct session *s, const struct sale *sale, un
                                   const struct redis_identity *id, bool force)
 {
     bool in_order = false;
-    /* Any load after the epoch in doubt has settled it. */
+    /* Any load after the suspect epoch has settled it. */
     const struct sale_shard *at = &sale->shard[shard];
-    force = force || atomic_load(&at->live->doubt) >= at->epoch;
+    force = force || atomic_load(&at->live->suspect_epoch) >= at->epoch;
     enum status st = gate_in_order(s, sale, shard, id, &in_order);
     if (st != ST_OK || (in_order && !force))
         return st;

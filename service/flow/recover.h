@@ -11,9 +11,9 @@
 #include "flow/jobs.h"
 
 /* Asks for the shard's recovery on a rebuild thread; at most one per shard waits or runs, and after a
- * failure none for a moment. doubt: the epoch under which gate and ledger cannot be brought together
+ * failure none for a moment. suspect: the epoch under which gate and ledger cannot be brought together
  * (a rebuild settles it from the log); 0: only the gate's look is. Any thread. */
-void recover_request(const struct engine *engine, struct live_shard *live, int64_t doubt);
+void recover_request(const struct engine *engine, struct live_shard *live, int64_t suspect);
 
 /* Brings the shard in order now, on the caller's thread (a job's): a fresh catalogue if only that was
  * stale, else a rebuild. force: a rebuild even if the gate looks in order, for a take-back that is

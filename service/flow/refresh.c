@@ -64,7 +64,7 @@ static enum status refresh_shard(struct session *s, const struct redis_identity 
         atomic_store(&live->wins, mark);
         current = true;
     }
-    if (atomic_load(&live->doubt) >= at->epoch)
+    if (atomic_load(&live->suspect_epoch) >= at->epoch)
         recover_request(s->engine, live, at->epoch);
     atomic_store(&live->filter_current, current);
     atomic_store(&live->log, view->log);

@@ -212,7 +212,7 @@ static int64_t late_since(const struct group *g)
 
 /* First of all locks, as the sweep takes them: cursors, orders, stock. From here to the commit no sweep
  * can pass over these orders. */
-static enum status pull_back_sweep(struct group *g)
+static enum status pull_back_expiry(struct group *g)
 {
     int64_t since = late_since(g);
     if (since == 0)
@@ -230,7 +230,7 @@ static enum status pull_back_sweep(struct group *g)
 
 static enum status write_orders(struct group *g, bool careful)
 {
-    enum status st = pull_back_sweep(g);
+    enum status st = pull_back_expiry(g);
     if (st == ST_OK)
         st = careful ? insert_carefully(g) : insert_plainly(g);
     CRASH_POINT(commit_after_insert);
