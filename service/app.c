@@ -2,7 +2,7 @@
 
 #include "api/routes.h"
 #include "base/clock.h"
-#include "flow/sweep.h"
+#include "flow/lease.h"
 #include "pay/channel.h"
 #include "settings.h"
 #include "sql/migrate.h"
@@ -134,7 +134,9 @@ static enum status prepare_schema(struct app *app, char *error, size_t size)
     }
     /* Others take an owner without a lease for dead. */
     if (st == ST_OK)
-        st = sweep_renew(s);
+        st = lease_follow_clock(s);
+    if (st == ST_OK)
+        st = lease_renew(s);
 cleanup:
     session_destroy(&s);
     return st;
@@ -252,7 +254,7 @@ static void leave(struct app *app)
 {
     struct session *s = NULL;
     if (session_create(&app->engine, &s) == ST_OK)
-        sweep_leave(s);
+        lease_leave(s);
     session_destroy(&s);
 }
 

@@ -1,6 +1,7 @@
 #include "flow/keeper.h"
 
 #include "flow/expire.h"
+#include "flow/lease.h"
 #include "flow/outbox.h"
 #include "flow/patrol.h"
 #include "flow/refresh.h"
@@ -70,7 +71,9 @@ static void deliver_work(struct job *job, struct session *s)
 
 static void sweep_work(struct job *job, struct session *s)
 {
-    enum status st = sweep_renew(s);
+    enum status st = lease_follow_clock(s);
+    if (st == ST_OK)
+        st = lease_renew(s);
     if (st == ST_OK)
         st = sweep_logs(s);
     if (st != ST_OK)

@@ -2,6 +2,7 @@
 #include "flow/patrol.h"
 
 #include "base/clock.h"
+#include "flow/lease.h"
 #include "flow/patrol_priv.h"
 #include "flow/refresh.h"
 #include "flow/sales.h"
@@ -12,26 +13,6 @@
 enum { LEASE_MS = 180000, LEASE_MARGIN_MS = 10000 };
 
 _Static_assert(AUDIT_CHECKS_MAX <= 32 && SALE_SHARDS_MAX <= 64, "bits of struct round_sale");
-
-/* *mine: nobody else audits for the next ms. */
-static enum status take_lease(struct session *s, int64_t ms, bool *mine)
-{
-    uint64_t changed = 0;
-    const struct uid *me = &s->engine->instance;
-    const struct sql_val args[] = {SQL_BYTES(me->b, UID_LEN), SQL_INT(ms),
-                                   SQL_BYTES(me->b, UID_LEN)};
-    enum status st = sql_run(s->sql,
-                             "UPDATE leases SET owner = ?, until_ms = " SQL_NOW_MS " + ? "
-                             "WHERE name = 'audit' AND (owner = ? OR until_ms < " SQL_NOW_MS ")",
-                             args, 3, NULL, NULL, &changed);
-    if (st == ST_OK && changed == 0)
-        st = sql_run(s->sql,
-                     "INSERT IGNORE INTO leases (name, owner, until_ms) "
-                     "VALUES ('audit', ?, " SQL_NOW_MS " + ?)",
-                     args, 2, NULL, NULL, &changed);
-    *mine = st == ST_OK && changed > 0;
-    return st;
-}
 
 /* --- memory of sales --------------------------------------------------------------------------- */
 
@@ -166,7 +147,7 @@ enum status patrol_audit(struct patrol *p, struct session *s)
         return ST_OK;
     enum status st = session_catalog(s, &snap);
     if (st == ST_OK)
-        st = take_lease(s, LEASE_MS, &mine);
+        st = lease_take(s, "audit", LEASE_MS, &mine);
     if (st == ST_OK && mine)
         st = audit_next(p, s, snap, now_ms);
     if (st == ST_OK && !mine)
@@ -179,5 +160,5 @@ enum status patrol_audit(struct patrol *p, struct session *s)
     if (p->again && rest_ms < p->pace.heal_after_ms)
         rest_ms = p->pace.heal_after_ms;
     p->next_us = clock_mono_us() + rest_ms * 1000;
-    return st == ST_OK && mine ? take_lease(s, rest_ms + LEASE_MARGIN_MS, &mine) : st;
+    return st == ST_OK && mine ? lease_take(s, "audit", rest_ms + LEASE_MARGIN_MS, &mine) : st;
 }

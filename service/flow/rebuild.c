@@ -4,6 +4,7 @@
 #include "base/crash.h"
 #include "flow/engine.h"
 #include "flow/gate.h"
+#include "flow/rebuild_priv.h"
 #include "redis/row.h"
 
 #include <hiredis/hiredis.h>

@@ -2,7 +2,7 @@
 #include "base/config.h"
 #include "flow/engine.h"
 #include "flow/intent.h"
-#include "flow/rebuild.h"
+#include "flow/rebuild_priv.h"
 #include "flow/stock.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* sweep.h - what stays in the intent log without an owner that will finish it is found, and
  * completed.
  *
- * Every instance renews a lease of its own in MariaDB. A log entry whose owner's lease has lapsed
+ * Every instance renews a lease of its own in MariaDB (lease.h). A log entry whose owner's lease has lapsed
  * will never be finished by him: it is completed (complete.h) under its own epoch, and its shard
  * sells on meanwhile. By owner lease, never by age: a slow owner is not a dead one. An owner that
  * lost Redis' answer settles its own entries in the same way (rule R20).
@@ -13,14 +13,8 @@
 
 #include "flow/jobs.h"
 
-enum { SWEEP_MS = 1000, INSTANCE_LEASE_MS = 3000 };
+enum { SWEEP_MS = 1000 };
 
-/* Renews this instance's lease, and sets the wall clock by MariaDB's: before the first purchase, then
- * every second. One thread at a time. Statuses of sql_run. When it fails at the start, the process does
- * not start; later it is tried again a second after. If the lease lapses meanwhile, others complete our
- * entries, which does no harm but to their time: our own commits then find their orders written. */
-STATUS_MUSTCHECK
-enum status sweep_renew(struct session *s);
 /* Looks at those logs and completes what is left in them. The sweep chore's thread; one at a time in the
  * process. ST_OK also when a shard could not be completed and its recovery was asked for. Others: a
  * store failed, the shards after it wait for the next sweep. */
@@ -29,6 +23,3 @@ enum status sweep_logs(struct session *s);
 /* An answer of this shard's Redis was lost, so entries of ours may be in its log, now or a little
  * later, that no batch of ours knows. Any thread. */
 void sweep_doubt(struct live_shard *live);
-/* Gives the lease back, at a clean stop, when no order of ours is undecided any more. The main thread,
- * after all others have ended. A failure is logged: the lease then lapses by itself. */
-void sweep_leave(struct session *s);

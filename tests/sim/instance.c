@@ -1,6 +1,6 @@
 /* Instances of the service: the parts of a process, built in app.c's order. */
 #include "base/config.h"
-#include "flow/sweep.h"
+#include "flow/lease.h"
 #include "sim.h"
 #include "vevent.h"
 #include "vmem.h"
@@ -71,7 +71,8 @@ static void prepare(struct engine *e)
     struct session *s = NULL;
     if (session_create(e, &s) != ST_OK)
         sim_abort("no session");
-    while (catalog_reload(e->catalog, s->sql) != ST_OK || sweep_renew(s) != ST_OK)
+    while (catalog_reload(e->catalog, s->sql) != ST_OK || lease_follow_clock(s) != ST_OK ||
+           lease_renew(s) != ST_OK)
         fiber_sleep(100000);
     session_destroy(&s);
 }

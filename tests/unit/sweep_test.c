@@ -8,6 +8,7 @@
 /* Batches in the intent log whose owner will not finish them (rules R3, R10, R20). */
 #include "rebuild_fixture.h"
 
+#include "flow/lease.h"
 #include "flow/stock.h"
 #include "flow/sweep.h"
 
@@ -43,7 +44,7 @@ static void look_at_logs(uint32_t no)
 
 static void sweep(uint32_t no)
 {
-    assert_int_equal(sweep_renew(flow.s), ST_OK);
+    assert_int_equal(lease_renew(flow.s), ST_OK);
     look_at_logs(no);
     assert_int_equal(sweep_logs(flow.s), ST_OK);
 }
@@ -234,11 +235,11 @@ static void test_r18_the_clock_is_mariadbs(void **state)
         snprintf(text, sizeof(text), "SET SESSION timestamp = %lld.%03lld",
                  (long long)shared / 1000, (long long)shared % 1000);
         fixture_exec(flow.s->sql, text);
-        assert_int_equal(sweep_renew(flow.s), ST_OK);
+        assert_int_equal(lease_follow_clock(flow.s), ST_OK);
         int64_t off = clock_wall_ms() - shared, elapsed = (clock_mono_us() - from_us) / 1000 + 2;
         assert_true(llabs(off) <= elapsed);
         fixture_exec(flow.s->sql, "SET SESSION timestamp = DEFAULT");
-        assert_int_equal(sweep_renew(flow.s), ST_OK);
+        assert_int_equal(lease_follow_clock(flow.s), ST_OK);
         off = clock_wall_ms() - before;
         elapsed = (clock_mono_us() - from_us) / 1000 + 2;
         assert_true(llabs(off) <= elapsed + CLOCK_SLACK_MS);
@@ -248,13 +249,13 @@ static void test_r18_the_clock_is_mariadbs(void **state)
 static void test_lease(void **state)
 {
     const char *me = hex_id(&flow.engine.instance);
-    assert_int_equal(sweep_renew(flow.s), ST_OK);
+    assert_int_equal(lease_renew(flow.s), ST_OK);
     assert_in_range(flow_ask(&flow,
                              "SELECT until_ms - CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS INTEGER) "
                              "FROM leases WHERE name = %s",
                              me),
                     1, INSTANCE_LEASE_MS);
-    sweep_leave(flow.s);
+    lease_leave(flow.s);
     assert_int_equal(flow_ask(&flow, "SELECT COUNT(*) FROM leases WHERE name = %s", me), 0);
 }
 
