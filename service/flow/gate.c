@@ -47,6 +47,35 @@ void gate_note_left(const struct sale *sale, unsigned shard, const struct redisR
     }
 }
 
+void gate_reserve_args(struct args *a, const struct shard_keys *keys, int64_t epoch,
+                       const struct uid *owner, const char (*acks)[LOG_ID_MAX], unsigned n)
+{
+    args_reset(a);
+    args_fcall(a, "snapup_reserve", keys);
+    args_int(a, epoch);
+    args_add(a, owner->b, UID_LEN);
+    args_int(a, n);
+    for (unsigned i = 0; i < n; i++)
+        args_z(a, acks[i]);
+}
+
+void gate_release_args(struct args *a, const struct shard_keys *keys, int64_t epoch,
+                       const char (*log_ids)[LOG_ID_MAX], unsigned ids,
+                       const struct gate_hold *holds, unsigned n)
+{
+    args_reset(a);
+    args_fcall(a, "snapup_release", keys);
+    args_int(a, epoch);
+    args_int(a, ids);
+    for (unsigned i = 0; i < ids; i++)
+        args_z(a, log_ids[i]);
+    for (unsigned i = 0; i < n; i++) {
+        args_str(a, holds[i].field);
+        args_add(a, holds[i].id.b, UID_LEN);
+        args_add(a, &holds[i].gen, 1);
+    }
+}
+
 /* Runs s->args on the shard's Redis and judges the answer; *reply is set (the caller's) on ST_OK.
  */
 static enum status gate_call(struct session *s, const struct sale_shard *shard, redisReply **reply)
@@ -72,17 +101,7 @@ enum status gate_settle(struct session *s, const struct sale *sale, unsigned sha
 {
     const struct sale_shard *at = &sale->shard[shard];
     redisReply *r = NULL;
-    args_reset(&s->args);
-    args_fcall(&s->args, "snapup_release", &at->keys);
-    args_int(&s->args, epoch);
-    args_int(&s->args, ids);
-    for (unsigned i = 0; i < ids; i++)
-        args_z(&s->args, log_ids[i]);
-    for (unsigned i = 0; i < n; i++) {
-        args_str(&s->args, holds[i].field);
-        args_add(&s->args, holds[i].id.b, UID_LEN);
-        args_add(&s->args, &holds[i].gen, 1);
-    }
+    gate_release_args(&s->args, &at->keys, epoch, log_ids, ids, holds, n);
     enum status st = gate_call(s, at, &r);
     if (st != ST_OK)
         return st;
@@ -121,11 +140,7 @@ enum status gate_reserve(struct session *s, const struct sale *sale, unsigned sh
     const struct sale_shard *at = &sale->shard[shard];
     uint8_t bytes[ROW_MAX];
     redisReply *r = NULL;
-    args_reset(&s->args);
-    args_fcall(&s->args, "snapup_reserve", &at->keys);
-    args_int(&s->args, at->epoch);
-    args_add(&s->args, s->engine->instance.b, UID_LEN);
-    args_z(&s->args, "0");
+    gate_reserve_args(&s->args, &at->keys, at->epoch, &s->engine->instance, NULL, 0);
     args_add(&s->args, bytes, row_encode(row, bytes));
     enum status st = gate_call(s, at, &r);
     if (st != ST_OK)

@@ -15,6 +15,15 @@ struct gate_hold {
     uint8_t gen;
 };
 
+/* The words of snapup_reserve, but for the rows: those are added one by one. acks: n ids of durable
+ * log entries. All of it is borrowed, like the words themselves (args.h). Any thread. */
+void gate_reserve_args(struct args *a, const struct shard_keys *keys, int64_t epoch,
+                       const struct uid *owner, const char (*acks)[LOG_ID_MAX], unsigned n);
+/* The words of snapup_release: log entries to delete, then holds to give back. Likewise. */
+void gate_release_args(struct args *a, const struct shard_keys *keys, int64_t epoch,
+                       const char (*log_ids)[LOG_ID_MAX], unsigned ids,
+                       const struct gate_hold *holds, unsigned n);
+
 /* Gives back holds (harmless twice), naming the epoch of the change (rule R4); on ST_OK the units
  * are in the sale's live hints, too. */
 STATUS_MUSTCHECK

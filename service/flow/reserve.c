@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/crash.h"
+#include "flow/gate.h"
 #include "flow/recover.h"
 #include "flow/reserve_priv.h"
 
@@ -244,16 +245,11 @@ static struct batch *batch_take(struct lane *lane, const struct sale_shard *shar
 
 static void fill_args(struct reserve *r, struct lane *lane, const struct batch *b)
 {
-    args_reset(&r->args);
-    args_fcall(&r->args, "snapup_reserve", &b->keys);
-    args_int(&r->args, b->epoch);
-    args_add(&r->args, r->engine->instance.b, UID_LEN);
     if (lane->ack_epoch != b->epoch)
         lane->acks = 0;
     lane->acking = lane->acks;
-    args_int(&r->args, lane->acks);
-    for (unsigned i = 0; i < lane->acks; i++)
-        args_z(&r->args, lane->ack[i]);
+    gate_reserve_args(&r->args, &b->keys, b->epoch, &r->engine->instance,
+                      (const char(*)[LOG_ID_MAX])lane->ack, lane->acks);
     for (unsigned i = 0; i < b->n; i++)
         args_add(&r->args, b->p[i]->bytes, b->p[i]->n);
 }

@@ -98,22 +98,11 @@ static void on_released(void *arg, enum status st, const struct redisReply *repl
 
 /* Gives back what the batch reserved and did not get, and deletes its log entry, in one call (R10).
  */
-static void release_losers(struct batch *b, const struct purchase *const *losers, unsigned n)
+static void release_losers(struct batch *b, const struct gate_hold *losers, unsigned n)
 {
     struct reserve *r = b->lane->r;
-    static const char generation = 0;
-    args_reset(&r->args);
-    args_fcall(&r->args, "snapup_release", &b->keys);
-    args_int(&r->args, b->epoch);
-    bool entry = b->log_id[0] != '\0';
-    args_z(&r->args, entry ? "1" : "0");
-    if (entry)
-        args_z(&r->args, b->log_id);
-    for (unsigned i = 0; i < n; i++) {
-        args_str(&r->args, row_field(losers[i]->bytes, losers[i]->n));
-        args_add(&r->args, losers[i]->row.id.b, UID_LEN);
-        args_add(&r->args, &generation, 1);
-    }
+    gate_release_args(&r->args, &b->keys, b->epoch, (const char(*)[LOG_ID_MAX])b->log_id,
+                      b->log_id[0] != '\0', losers, n);
     CRASH_POINT(release_before);
     if (redis_link_call(r->link, &r->args, on_released, b->lane) == ST_OK)
         r->busy++; /* until its log entry is gone */
@@ -135,12 +124,13 @@ static void lane_ack(struct lane *lane, const struct batch *b)
 static void end_log_entry(struct batch *b)
 {
     struct lane *lane = b->lane;
-    const struct purchase *losers[RESERVE_BATCH_MAX];
+    struct gate_hold losers[RESERVE_BATCH_MAX];
     unsigned lost = 0, undecided = 0, fenced = 0;
     for (unsigned i = 0; i < b->n; i++) {
         enum status outcome = b->rows[i].outcome;
+        const struct purchase *p = b->p[i];
         if (outcome == ST_DUPLICATE || outcome == ST_INVALID_STATE)
-            losers[lost++] = b->p[i];
+            losers[lost++] = (struct gate_hold){row_field(p->bytes, p->n), p->row.id, 0};
         else if (outcome == ST_FENCED)
             fenced++;
         else if (outcome != ST_OK)
