@@ -16,7 +16,7 @@
 
 enum { FIRST_FD = SD_LISTEN_FDS_START, ENV_ADDED = 3, PID_DIGITS = 20 };
 
-/* --- taking ------------------------------------------------------------------------------------ */
+/* --- taking ----------------------------------------------------------------------------------- */
 
 void handover_take(struct handover_gift *gift)
 {
@@ -48,7 +48,7 @@ void handover_tell_ready(struct handover_gift *gift)
     gift->ready_fd = -1;
 }
 
-/* --- giving ------------------------------------------------------------------------------------ */
+/* --- giving ----------------------------------------------------------------------------------- */
 
 void handover_init(struct handover *h, const char *argv0)
 {
@@ -68,7 +68,8 @@ void handover_init(struct handover *h, const char *argv0)
     h->program[len > 0 ? len : 0] = '\0';
 }
 
-/* All that the child needs, made before the fork: in a process with threads, it may not allocate. */
+/* All that the child needs, made before the fork: in a process with threads, it may not
+ * allocate. */
 struct order {
     const char *program;
     char *const *argv;

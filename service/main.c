@@ -24,7 +24,7 @@ static int complain(const char *error)
     return EXIT_FAILURE;
 }
 
-/* --- one session ------------------------------------------------------------------------------- */
+/* --- one session ------------------------------------------------------------------------------ */
 
 typedef enum status (*session_fn)(struct app *app, struct session *s, int argc, char **argv,
                                   char *error, size_t size);
@@ -133,7 +133,7 @@ static int run_serve(struct app *app, int argc, char **argv)
     return serve(app, error, sizeof(error)) == ST_OK ? EXIT_SUCCESS : complain(error);
 }
 
-/* --- the command line -------------------------------------------------------------------------- */
+/* --- the command line ------------------------------------------------------------------------- */
 
 static const struct command commands[] = {
     {"serve", "", "serve HTTP until SIGTERM or Ctrl-C (the default)", run_serve},

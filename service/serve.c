@@ -55,7 +55,7 @@ static int next_signal(int fd)
     return read(fd, &info, sizeof(info)) == sizeof(info) ? (int)info.ssi_signo : 0;
 }
 
-/* --- while it serves --------------------------------------------------------------------------- */
+/* --- while it serves -------------------------------------------------------------------------- */
 
 static void write_state_file(const struct app *app)
 {
@@ -161,7 +161,7 @@ static void run(struct serving *s)
     handover_cancel(&s->handover);
 }
 
-/* --- the end ----------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------------------------------------- */
 
 /* Sees to it that the end comes, while the main thread waits for the others. */
 struct warden {
@@ -219,7 +219,7 @@ static void stop(struct serving *s)
         close(w.done_fd);
 }
 
-/* --- all of it --------------------------------------------------------------------------------- */
+/* --- all of it -------------------------------------------------------------------------------- */
 
 static void began(struct serving *s)
 {

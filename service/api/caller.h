@@ -19,8 +19,9 @@ enum auth {
     AUTH_STOREFRONT /* storefront or operator */
 };
 
-/* By the route's row. ST_OK, or the problem is answered and the exchange is done. When it is called is
- * the handler's choice: orders_create reads the body first, as openapi.yaml orders the checks. */
+/* By the route's row. ST_OK, or the problem is answered and the exchange is done. When it is called
+ * is the handler's choice: orders_create reads the body first, as openapi.yaml orders the
+ * checks. */
 STATUS_MUSTCHECK
 enum status caller_resolve(struct api *api, struct exchange *x, struct caller *caller);
 /* A shopper must be named: 400 answered otherwise. */

@@ -66,7 +66,7 @@ static enum status read_body(struct api *api, struct exchange *x, struct order_b
     return ST_INVALID_REQUEST;
 }
 
-/* --- answers ----------------------------------------------------------------------------------- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 static void render_bought(struct buf *b, const struct purchase *p, const struct sale *sale,
                           const struct sale_item *item, enum order_state state)
@@ -125,7 +125,7 @@ static void answer_refused(struct api *api, struct exchange *x, enum status st, 
     problem_answer(api, x, &(struct problem){.st = st, .extra = str_from(extra)});
 }
 
-/* --- the key may have been used ---------------------------------------------------------------- */
+/* --- the key may have been used --------------------------------------------------------------- */
 
 /* What the replay is compared with. */
 struct replay {
@@ -194,7 +194,7 @@ static void on_bought(struct purchase *p, enum buy outcome, enum status st)
     }
 }
 
-/* --- POST /v1/orders --------------------------------------------------------------------------- */
+/* --- POST /v1/orders -------------------------------------------------------------------------- */
 
 static void fill_row(struct api *api, struct row *row, const struct buying *buy,
                      const struct sale *sale, const struct sale_item *item, int64_t qty)
@@ -276,7 +276,7 @@ void orders_create(void *ctx, struct exchange *x)
     buy_item(buy, sale, item, body.qty, key);
 }
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void render_found(struct api_job *job, struct session *s, const struct order *o)
 {

@@ -13,7 +13,7 @@
 
 enum { RETURN_URL_MAX = 1024 };
 
-/* --- create ------------------------------------------------------------------------------------ */
+/* --- create ----------------------------------------------------------------------------------- */
 
 static void create_work(struct api_job *job, struct session *s)
 {
@@ -109,7 +109,7 @@ void payments_create(void *ctx, struct exchange *x)
     api_job_submit(job, api->engine->payers);
 }
 
-/* --- read -------------------------------------------------------------------------------------- */
+/* --- read ------------------------------------------------------------------------------------- */
 
 static void get_work(struct api_job *job, struct session *s)
 {
@@ -138,7 +138,7 @@ void payments_get(void *ctx, struct exchange *x)
     api_job_submit(job, api->engine->queries);
 }
 
-/* --- notifications ----------------------------------------------------------------------------- */
+/* --- notifications ---------------------------------------------------------------------------- */
 
 struct notice {
     const struct channel *channel;

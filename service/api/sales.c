@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- reading ----------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Newest first. Shoppers and nobody see what is published; a storefront its own; an operator all.
  */
@@ -150,7 +150,7 @@ void sales_list(void *ctx, struct exchange *x)
         problem_status(api, x, st, "Ask for fewer sales at once.");
 }
 
-/* --- create ------------------------------------------------------------------------------------ */
+/* --- create ----------------------------------------------------------------------------------- */
 
 /* The sale as MariaDB has it now, into the job's body. */
 static void render_current(struct api_job *job, struct session *s, struct str id)
@@ -230,7 +230,7 @@ void sales_create(void *ctx, struct exchange *x)
     api_job_submit(job, api->engine->queries);
 }
 
-/* --- moving ------------------------------------------------------------------------------------ */
+/* --- moving ----------------------------------------------------------------------------------- */
 
 static void move_work(struct api_job *job, struct session *s)
 {
@@ -291,7 +291,7 @@ void sales_end(void *ctx, struct exchange *x)
     move(ctx, x, SALE_END);
 }
 
-/* --- audit ------------------------------------------------------------------------------------- */
+/* --- audit ------------------------------------------------------------------------------------ */
 
 static void audit_work(struct api_job *job, struct session *s)
 {

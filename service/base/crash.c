@@ -14,8 +14,8 @@ static const char *const names[CRASH_POINTS] = {
 #undef X
 };
 
-/* What the environment asks for. File-scope, unlike all other state: points are passed where nothing
- * of a test's may be handed down. Written once, before any use. */
+/* What the environment asks for. File-scope, unlike all other state: points are passed where
+ * nothing of a test's may be handed down. Written once, before any use. */
 static struct {
     int point; /* CRASH_POINTS: none */
     int sig;

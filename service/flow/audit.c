@@ -151,8 +151,8 @@ static bool on_odd_notice(void *arg, const struct sql_val *c, unsigned n)
 static enum status count_rules(struct session *s, struct counts *k, const struct sql_val *of_sale,
                                const struct sql_val *overdue)
 {
-    /* The two hints make MariaDB sort the sale's orders; what it would do of itself, a look-up in a table
-     * for each of them, takes forty times as long. */
+    /* The two hints make MariaDB sort the sale's orders; what it would do of itself, a look-up in a
+     * table for each of them, takes forty times as long. */
     enum status st =
         count_one(s,
                   "SELECT COUNT(*) FROM (SELECT SQL_BIG_RESULT STRAIGHT_JOIN o.item FROM orders o "

@@ -48,8 +48,9 @@ struct audit {
     struct audit_check check[AUDIT_CHECKS_MAX];
 };
 
-/* Reads one consistent snapshot of MariaDB between two looks at Redis. Waits up to wait_ms for pending work to
- * drain and for the stores to agree; sale must stay valid (the session's snapshot). */
+/* Reads one consistent snapshot of MariaDB between two looks at Redis. Waits up to wait_ms for
+ * pending work to drain and for the stores to agree; sale must stay valid (the session's
+ * snapshot). */
 STATUS_MUSTCHECK
 enum status audit_sale(struct session *s, const struct sale *sale, int64_t wait_ms,
                        struct audit *out);

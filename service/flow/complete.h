@@ -10,8 +10,8 @@
 
 struct completion;
 
-/* For one shard. s and sale are borrowed until completion_destroy, so it lives within one job (whose
- * snapshot stays). ST_OK, or ST_UNAVAILABLE without memory. */
+/* For one shard. s and sale are borrowed until completion_destroy, so it lives within one job
+ * (whose snapshot stays). ST_OK, or ST_UNAVAILABLE without memory. */
 STATUS_MUSTCHECK
 enum status completion_create(struct session *s, const struct sale *sale, unsigned shard,
                               struct completion **out);
@@ -22,8 +22,8 @@ void completion_destroy(struct completion **c);
  * Results as completion_flush. */
 STATUS_MUSTCHECK
 enum status completion_add(struct completion *c, const struct intent_entry *entry);
-/* Finishes what was taken. ST_OK: durable, and gone from the log. ST_FENCED: the epoch has moved on,
- * or the ledger has no room for what the gate gave away; ST_INTERNAL: MariaDB refuses a row for good.
- * After either the shard needs a rebuild. Others: try again later; nothing is lost. */
+/* Finishes what was taken. ST_OK: durable, and gone from the log. ST_FENCED: the epoch has moved
+ * on, or the ledger has no room for what the gate gave away; ST_INTERNAL: MariaDB refuses a row for
+ * good. After either the shard needs a rebuild. Others: try again later; nothing is lost. */
 STATUS_MUSTCHECK
 enum status completion_flush(struct completion *c);

@@ -1,6 +1,6 @@
 /* engine.h - what every flow shares: the parts of the process, built once by app.c. Read-only from
- * then on, but for `stopping` (any thread reads it) and the CF_RELOAD fields of *conf, which are the
- * main thread's alone (config.h). */
+ * then on, but for `stopping` (any thread reads it) and the CF_RELOAD fields of *conf, which are
+ * the main thread's alone (config.h). */
 #pragma once
 
 #include "base/config.h"

@@ -66,8 +66,8 @@ static enum status need_cursor(struct session *s, const struct term *term, struc
                    on_cursor, cursor, NULL);
 }
 
-/* In a transaction: the cursor under its lock, which commits of late orders take, too (commit_rows.c), so
- * that none can slip in between the look and the move. */
+/* In a transaction: the cursor under its lock, which commits of late orders take, too
+ * (commit_rows.c), so that none can slip in between the look and the move. */
 static enum status lock_cursor(struct session *s, const struct term *term, struct uid *cursor)
 {
     const struct sql_val key[] = {SQL_INT(term->pay_within_s)};

@@ -1,7 +1,8 @@
 /* gate.h - calls of the Redis functions by threads that may wait, on one shard.
  *
  * Calls that change something compare the Redis they reach with the one that was loaded (rule R1);
- * those that only look (peek, find, held, filter) do not. ST_FENCED: wrong Redis or epoch; nothing was done. Others as redis_session_call.
+ * those that only look (peek, find, held, filter) do not. ST_FENCED: wrong Redis or epoch; nothing
+ * was done. Others as redis_session_call.
  */
 #pragma once
 
@@ -61,8 +62,9 @@ struct gate_view {
 };
 
 /* Reads the shard's figures as they are, whoever loaded them. view->units is the caller's, with
- * sale->items places, and borrowed for the call. ST_OK: all of view is set. ST_FENCED: this Redis lacks
- * our functions. ST_INTERNAL: an answer of a shape we do not know. Others as redis_session_call. */
+ * sale->items places, and borrowed for the call. ST_OK: all of view is set. ST_FENCED: this Redis
+ * lacks our functions. ST_INTERNAL: an answer of a shape we do not know. Others as
+ * redis_session_call. */
 STATUS_MUSTCHECK
 enum status gate_peek(struct session *s, const struct sale *sale, unsigned shard,
                       struct gate_view *view);

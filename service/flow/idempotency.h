@@ -34,8 +34,8 @@ enum status idem_begin(struct session *s, const struct idem_key *key, struct ide
                        struct buf *body);
 /* Failures are logged only: the effect stands, and a later try finds it by the resource id. */
 void idem_finish(struct session *s, const struct idem_key *key, uint16_t status, struct str body);
-/* After a failure with st: a definite refusal frees the key; where something may have been done, the next
- * try is to take it up at once, under the same resource id. */
+/* After a failure with st: a definite refusal frees the key; where something may have been done,
+ * the next try is to take it up at once, under the same resource id. */
 void idem_abandon(struct session *s, const struct idem_key *key, enum status st);
 
 /* First half of SHA-256: key and fingerprint. */

@@ -33,7 +33,8 @@ enum status intent_next(struct session *s, const struct sale_shard *shard,
                         struct intent_page *page);
 void intent_end(struct intent_page *page);
 
-/* The oldest or newest entry's mark; zeroed when the log is empty. Statuses as redis_session_call. */
+/* The oldest or newest entry's mark; zeroed when the log is empty. Statuses as
+ * redis_session_call. */
 STATUS_MUSTCHECK
 enum status intent_edge(struct session *s, const struct sale_shard *shard, bool newest,
                         struct log_mark *mark);

@@ -56,9 +56,9 @@ unsigned jobs_depth(struct jobs *j);
 STATUS_MUSTCHECK
 enum status session_create(const struct engine *engine, struct session **out);
 void session_destroy(struct session **s);
-/* The snapshot of this job: the newest when it began, the same until it ends, so that what a flow holds
- * stays valid while it calls others. Outside the pool: the newest. ST_UNAVAILABLE before the first
- * load. */
+/* The snapshot of this job: the newest when it began, the same until it ends, so that what a flow
+ * holds stays valid while it calls others. Outside the pool: the newest. ST_UNAVAILABLE before the
+ * first load. */
 STATUS_MUSTCHECK
 enum status session_catalog(struct session *s, const struct snapshot **snap);
 /* The newest from now on, after a change of one's own; what was held of the old one is gone. */

@@ -27,8 +27,8 @@ struct keeper_view {
     struct warnings warnings;
 };
 
-/* Starts the loop's thread and each chore at once. The pools run already; engine and view (zeroed) are
- * borrowed until keeper_stop. ST_UNAVAILABLE: no memory, thread or descriptor. */
+/* Starts the loop's thread and each chore at once. The pools run already; engine and view (zeroed)
+ * are borrowed until keeper_stop. ST_UNAVAILABLE: no memory, thread or descriptor. */
 STATUS_MUSTCHECK
 enum status keeper_start(const struct engine *engine, struct keeper_view *view,
                          struct keeper **out);

@@ -1,14 +1,14 @@
 /* live.h - what changes from moment to moment about a sale, shared by all threads of the process.
  *
- * Hints, which cost a look or an early refusal when they are stale: units left as last seen, whether a
- * refusal may be given from memory, the filter of shoppers who may hold something. And what the flows
- * of this process note for each other, which does decide: a suspect epoch makes the next recovery
- * load the shard, doubt about lost answers makes the sweep complete entries of ours. None of it
- * outlives the process, and nothing that was promised rests on it.
+ * Hints, which cost a look or an early refusal when they are stale: units left as last seen,
+ * whether a refusal may be given from memory, the filter of shoppers who may hold something. And
+ * what the flows of this process note for each other, which does decide: a suspect epoch makes the
+ * next recovery load the shard, doubt about lost answers makes the sweep complete entries of ours.
+ * None of it outlives the process, and nothing that was promised rests on it.
  *
- * Atomics, but for what one thread alone uses (said below) and the lock of recoveries. Created when a
- * sale is first loaded, kept until exit (a few hundred bytes and the filter per shard), so that readers
- * need no lock and no reference.
+ * Atomics, but for what one thread alone uses (said below) and the lock of recoveries. Created when
+ * a sale is first loaded, kept until exit (a few hundred bytes and the filter per shard), so that
+ * readers need no lock and no reference.
  */
 #pragma once
 
@@ -37,10 +37,11 @@ struct live_shard {
     unsigned index;          /* place in workers' arrays; unique in the process */
     pthread_mutex_t rebuild; /* one recovery of this shard at a time in this process */
     _Atomic bool recovering; /* a recovery is queued */
-    _Atomic int64_t suspect_epoch; /* highest epoch found past mending: any later load has mended it */
+    /* Highest epoch found past mending: any later load has mended it. */
+    _Atomic int64_t suspect_epoch;
     _Atomic int64_t retry_at_us; /* monotonic; no recovery before */
-    _Atomic int64_t
-        doubt_until_us; /* monotonic; till then, and two sweeps longer, entries of ours may be unknown to us; 0: none */
+    /* Monotonic; till then and two sweeps longer, entries of ours may be unknown to us. 0: none. */
+    _Atomic int64_t doubt_until_us;
     unsigned swept_late;         /* sweeps since that moment; the sweep's alone */
     struct log_mark swept;       /* newest entry of ours at the last sweep; the sweep's alone */
     _Atomic bool filter_current; /* filter held everything at the last refresh */

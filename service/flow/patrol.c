@@ -135,7 +135,7 @@ static enum status each_shard(struct look *l,
     return st;
 }
 
-/* --- the gate before --------------------------------------------------------------------------- */
+/* --- the gate before -------------------------------------------------------------------------- */
 
 /* ST_FENCED: not the Redis that was loaded; the refresh sees to that. */
 static enum status read_gate(struct look *l, const struct sale *sale, unsigned shard)
@@ -170,8 +170,8 @@ static enum status is_settled(struct look *l, const struct sale *sale, unsigned 
     return st;
 }
 
-/* Chooses the look that the ledger is held against for too few units: this one if its log was empty,
- * else the candidate once it is settled. Then this one is the next candidate. */
+/* Chooses the look that the ledger is held against for too few units: this one if its log was
+ * empty, else the candidate once it is settled. Then this one is the next candidate. */
 static enum status choose_settled(struct look *l, const struct sale *sale, unsigned shard,
                                   struct watch *w)
 {
@@ -211,7 +211,7 @@ static enum status look_before(struct look *l, const struct sale *sale, unsigned
     return st;
 }
 
-/* --- the ledger -------------------------------------------------------------------------------- */
+/* --- the ledger ------------------------------------------------------------------------------- */
 
 static struct watch_item *item_of(struct look *l, int64_t item_no, int64_t shard)
 {
@@ -268,7 +268,7 @@ static enum status read_ledger(struct look *l)
     return st;
 }
 
-/* --- the gate after, and the judgement --------------------------------------------------------- */
+/* --- the gate after, and the judgement -------------------------------------------------------- */
 
 /* Notes the verdict; true when it is time to heal. */
 static bool judge_item(struct look *l, const struct sale *sale, struct watch_item *item)

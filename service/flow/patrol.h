@@ -1,15 +1,18 @@
-/* patrol.h - the audit that never ends: looks for broken promises, and has shards healed by a rebuild.
+/* patrol.h - the audit that never ends: looks for broken promises, and has shards healed by a
+ * rebuild.
  *
  * Two chores of the keeper, each on a thread of its own:
  *
- *   look   all open sales, every two seconds: gate against ledger, whatever is under way (rules/balance.h).
- *          Costs a few figures per item and shard; orders are not read. Every instance looks.
- *   audit  one open sale at a time, in turn (flow/audit.h). Reads all of its orders, so it rests for many
- *          times as long as it took. One instance at a time, by a lease: politeness, no promise.
+ *   look   all open sales, every two seconds: gate against ledger, whatever is under way
+ *          (rules/balance.h). Costs a few figures per item and shard; orders are not read. Every
+ *          instance looks.
+ *   audit  one open sale at a time, in turn (flow/audit.h). Reads all of its orders, so it rests
+ *          for many times as long as it took. One instance at a time, by a lease: politeness, no
+ *          promise.
  *
  * What is wrong at every look, or in two audits in a row, past the time in which work under way is
- * settled, is healed by a rebuild of the shard (rule R9: never by a number written into the gate). The
- * epoch goes along as the one in doubt, so that instances that saw the same heal once.
+ * settled, is healed by a rebuild of the shard (rule R9: never by a number written into the gate).
+ * The epoch goes along as the suspect one, so that instances that saw the same heal once.
  */
 #pragma once
 
@@ -33,6 +36,7 @@ void patrol_destroy(struct patrol **p);
 /* One look at every open sale. One thread at a time. ST_OK, or why a store could not be read. */
 STATUS_MUSTCHECK
 enum status patrol_look(struct patrol *p, struct session *s);
-/* The next audit, if it is time and ours. One thread at a time, not necessarily that of the look. */
+/* The next audit, if it is time and ours. One thread at a time, not necessarily that of the
+ * look. */
 STATUS_MUSTCHECK
 enum status patrol_audit(struct patrol *p, struct session *s);

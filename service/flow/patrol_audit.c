@@ -14,7 +14,7 @@ enum { LEASE_MS = 180000, LEASE_MARGIN_MS = 10000 };
 
 _Static_assert(AUDIT_CHECKS_MAX <= 32 && SALE_SHARDS_MAX <= 64, "bits of struct round_sale");
 
-/* --- memory of sales --------------------------------------------------------------------------- */
+/* --- memory of sales -------------------------------------------------------------------------- */
 
 /* NULL without memory. */
 static struct round_sale *remember(struct patrol *p, uint32_t no)
@@ -46,7 +46,8 @@ static void tidy(struct patrol *p, const struct snapshot *snap, int64_t now_ms)
     patrol_show(p);
 }
 
-/* The same again if it is in doubt, else the next open one by number, from the first after the last. */
+/* The same again if it is in doubt, else the next open one by number, from the first after the
+ * last. */
 static const struct sale *choose(const struct patrol *p, const struct snapshot *snap,
                                  int64_t now_ms)
 {
@@ -63,7 +64,7 @@ static const struct sale *choose(const struct patrol *p, const struct snapshot *
     return next ? next : first;
 }
 
-/* --- judgement --------------------------------------------------------------------------------- */
+/* --- judgement -------------------------------------------------------------------------------- */
 
 static uint32_t failed(const struct audit *a, bool at_once)
 {
@@ -96,7 +97,8 @@ static void heal_holds(struct session *s, const struct sale *sale, const struct 
                         a->shard[i].gate_held, since_us);
 }
 
-/* What fails at once is broken; the rest when it failed in the audit before, too, and for long enough. */
+/* What fails at once is broken; the rest when it failed in the audit before, too, and for long
+ * enough. */
 static void judge(struct patrol *p, struct session *s, const struct sale *sale,
                   const struct audit *a, struct round_sale *of)
 {

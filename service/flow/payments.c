@@ -87,7 +87,7 @@ enum status payment_get(struct session *s, const struct uid *id, const struct or
     return st == ST_ORDER_NOT_FOUND ? ST_PAYMENT_NOT_FOUND : st;
 }
 
-/* --- making one -------------------------------------------------------------------------------- */
+/* --- making one ------------------------------------------------------------------------------- */
 
 static enum status insert_payment(struct session *s, const struct payment_wish *wish,
                                   const struct order *o, const struct sale *sale,

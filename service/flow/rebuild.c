@@ -151,7 +151,7 @@ static enum status load_call(struct rebuild *r)
     return st == ST_OK ? load_answer(reply) : st;
 }
 
-/* --- holds ------------------------------------------------------------------------------------- */
+/* --- holds ------------------------------------------------------------------------------------ */
 
 static enum status send_holds(struct rebuild *r);
 
@@ -193,7 +193,8 @@ static bool on_order(void *arg, const struct sql_val *c, unsigned n)
     return r->st == ST_OK;
 }
 
-/* Keeps the lease while a long load goes on. It is politeness (rule R6), so failing to is no failure. */
+/* Keeps the lease while a long load goes on. It is politeness (rule R6), so failing to is no
+ * failure. */
 static void renew_lease(struct rebuild *r)
 {
     const struct engine *e = r->s->engine;
@@ -286,7 +287,7 @@ static enum status load_seen(struct rebuild *r)
     return st;
 }
 
-/* --- stock ------------------------------------------------------------------------------------- */
+/* --- stock ------------------------------------------------------------------------------------ */
 
 /* One item's units as words of the load's last step. */
 static bool on_stock(void *arg, const struct sql_val *c, unsigned n)

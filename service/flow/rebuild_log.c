@@ -21,8 +21,8 @@ struct pending {
     unsigned n;
 };
 
-/* Repeating is safe: every row carries its id. Fenced and refused rows are marked, and the rest is tried
- * again without them. */
+/* Repeating is safe: every row carries its id. Fenced and refused rows are marked, and the rest is
+ * tried again without them. */
 static enum status commit(struct pending *p, struct commit_row **rows, unsigned n)
 {
     unsigned tries = 0;
@@ -51,8 +51,8 @@ static enum status check_epoch(struct pending *p)
     return st == ST_OK && epoch != p->epoch ? ST_BUSY : st;
 }
 
-/* Together they were more than the ledger has left. One by one, some may fit; of the others, those that
- * were told 202 stay as cancelled (rule R22), and nobody was told of the rest. */
+/* Together they were more than the ledger has left. One by one, some may fit; of the others, those
+ * that were told 202 stay as cancelled (rule R22), and nobody was told of the rest. */
 static enum status commit_one_by_one(struct pending *p)
 {
     enum status st = ST_OK;

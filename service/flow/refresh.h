@@ -19,8 +19,8 @@ struct gate_count {
     unsigned seen, open;
 };
 
-/* One look at all of them, those that sell now first. One thread at a time: the watch chore's. *count is
- * set whatever comes. ST_OK: all were looked at, whether open or not. Others: Redis could not be asked,
- * or there is no catalogue yet; the rest waits for the next look. */
+/* One look at all of them, those that sell now first. One thread at a time: the watch chore's.
+ * *count is set whatever comes. ST_OK: all were looked at, whether open or not. Others: Redis could
+ * not be asked, or there is no catalogue yet; the rest waits for the next look. */
 STATUS_MUSTCHECK
 enum status refresh_gates(struct session *s, struct gate_count *count);

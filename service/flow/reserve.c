@@ -219,7 +219,7 @@ static struct purchase *lane_pop(struct lane *lane)
     return p;
 }
 
-/* --- sending ----------------------------------------------------------------------------------- */
+/* --- sending ---------------------------------------------------------------------------------- */
 
 static struct batch *batch_take(struct lane *lane, const struct sale_shard *shard)
 {

@@ -1,12 +1,12 @@
 /* reserve.h - the hot path: a loop turn's purchases become one Redis call, its winners one commit.
  *
- *   reserve_submit ─▶ waiting, by shard ─turn─▶ FCALL snapup_reserve ┬▶ winners ─▶ committer ─▶ done
- *                                                                  └▶ losers ─▶ done
+ *  reserve_submit ─▶ waiting, by shard ─turn─▶ FCALL snapup_reserve ┬▶ winners ─▶ committer ─▶ done
+ *                                                                   └▶ losers ─▶ done
  *
  * At most one reserving call of a shard is in flight per worker; what comes meanwhile gathers
- * (service/README.md, A purchase). One instance per worker loop, used only from its thread. A log entry is
- * deleted once its rows are durable: its id rides along with the shard's next call, or with a call
- * of its own when none comes (rule R10).
+ * (service/README.md, A purchase). One instance per worker loop, used only from its thread. A log
+ * entry is deleted once its rows are durable: its id rides along with the shard's next call, or
+ * with a call of its own when none comes (rule R10).
  */
 #pragma once
 

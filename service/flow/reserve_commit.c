@@ -85,7 +85,7 @@ void commit_lost(struct lane *lane, struct purchase *lost)
     submit(b);
 }
 
-/* --- the log entry's end ----------------------------------------------------------------------- */
+/* --- the log entry's end ---------------------------------------------------------------------- */
 
 static void on_released(void *arg, enum status st, const struct redisReply *reply)
 {
@@ -144,7 +144,7 @@ static void end_log_entry(struct batch *b)
         lane_ack(lane, b);
 }
 
-/* --- what each is told ------------------------------------------------------------------------- */
+/* --- what each is told ------------------------------------------------------------------------ */
 
 static void finish_committed(struct lane *lane, struct purchase *p, enum status outcome)
 {

@@ -234,9 +234,9 @@ static enum status moved_before(struct session *s, const struct uid *id, int64_t
                    delta, NULL);
 }
 
-/* An earlier try may have reserved units that no movement tells of yet, or may still do so when Redis
- * gets to its call. A rebuild settles what is in the log, and whatever comes later is of another epoch;
- * then the movements tell all. Rare, and so may be dear. */
+/* An earlier try may have reserved units that no movement tells of yet, or may still do so when
+ * Redis gets to its call. A rebuild settles what is in the log, and whatever comes later is of
+ * another epoch; then the movements tell all. Rare, and so may be dear. */
 static enum status settle_earlier_try(struct session *s, const struct sale **sale,
                                       const struct sale_item **item, const struct uid *first)
 {
@@ -291,8 +291,8 @@ static enum status take_part(struct session *s, const struct sale *sale,
     return st;
 }
 
-/* With several shards, each gives what it has in turn; what was taken stays taken only if the sum was
- * reached, else it is added again. */
+/* With several shards, each gives what it has in turn; what was taken stays taken only if the sum
+ * was reached, else it is added again. */
 static enum status take_units(struct session *s, const struct sale *sale,
                               const struct sale_item *item, int64_t n, struct str reason,
                               const struct uid *first, bool resumed)

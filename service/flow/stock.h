@@ -19,8 +19,9 @@ struct stock_movement {
 
 /* delta != 0, |delta| <= STOCK_DELTA_MAX; reason up to 800 bytes. The sale must be published or
  * paused. out->id names the movement; resumed: an earlier try under it may have been written, which
- * is then the answer (a take-back may then rebuild the sale's shards, and the session's snapshot is a new
- * one afterwards). ST_NOT_ENOUGH_LEFT with out->left; ST_RECOVERING when the gate is not open.
+ * is then the answer (a take-back may then rebuild the sale's shards, and the session's snapshot is
+ * a new one afterwards). ST_NOT_ENOUGH_LEFT with out->left; ST_RECOVERING when the gate is not
+ * open.
  */
 STATUS_MUSTCHECK
 enum status stock_change(struct session *s, const struct sale *sale, const struct sale_item *item,

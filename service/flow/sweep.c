@@ -65,7 +65,7 @@ static enum status is_alive(struct session *s, struct owners *known, struct str 
     return st;
 }
 
-/* --- one entry --------------------------------------------------------------------------------- */
+/* --- one entry -------------------------------------------------------------------------------- */
 
 /* Ours is left to the batch that knows it, unless one may not: then what was there a look ago, and
  * still is, is completed, whether a batch knows it or not. */
@@ -118,10 +118,10 @@ static enum status sweep_page(struct sweep *w, const struct intent_page *page)
     return st == ST_OK && w->completion ? completion_flush(w->completion) : st;
 }
 
-/* --- one shard --------------------------------------------------------------------------------- */
+/* --- one shard -------------------------------------------------------------------------------- */
 
-/* Time alone ends no doubt: this process may have been stopped through it. Two sweeps after it do, as the
- * second completes what the first saw. */
+/* Time alone ends no doubt: this process may have been stopped through it. Two sweeps after it do,
+ * as the second completes what the first saw. */
 static void end_doubt(struct live_shard *live, int64_t until_us, bool swept_late)
 {
     live->swept_late = swept_late && until_us != 0 ? live->swept_late + 1 : 0;

@@ -1,8 +1,8 @@
 /* warnings.h - settings of the stores that weaken a promise without stopping the service.
  *
- * One table: a code, a test, and what to do. Looked at every two seconds by the keeper's watch; shown
- * by /readyz (still 200), snapupctl doctor and the metric snapup_warnings. What cannot be asked (a
- * store that is away, a Redis that refuses CONFIG) is left as it was last seen.
+ * One table: a code, a test, and what to do. Looked at every two seconds by the keeper's watch;
+ * shown by /readyz (still 200), snapupctl doctor and the metric snapup_warnings. What cannot be
+ * asked (a store that is away, a Redis that refuses CONFIG) is left as it was last seen.
  */
 #pragma once
 
@@ -50,8 +50,8 @@ struct warnings {
 };
 
 const struct warning_info *warning_info(enum warning w);
-/* Asks both stores if the last look is two seconds old. One thread at a time (the watch chore's); s and w
- * are borrowed for the call. Sets w->found and the metric, logs what was not there at the last look. A
- * store that does not answer is no failure: its bits stay. A Redis that once refused CONFIG is not asked
- * again. */
+/* Asks both stores if the last look is two seconds old. One thread at a time (the watch chore's); s
+ * and w are borrowed for the call. Sets w->found and the metric, logs what was not there at the
+ * last look. A store that does not answer is no failure: its bits stay. A Redis that once refused
+ * CONFIG is not asked again. */
 void warnings_look(struct session *s, struct warnings *w);

@@ -4,14 +4,16 @@
 --
 -- Keys of a shard share a hash tag, so every call stays on one node:
 --   left   hash    sku -> units left, `+sku` -> units ever added, and the controls
---                  #epoch  #ready  #bits (size of seen, in bits)  #wins (batches that sold something)
+--                  #epoch  #ready  #bits (size of seen, in bits)
+--                  #wins (batches that sold something)
 --                  #back (units ever given back in this epoch)
 --   held   hash    `sku|shopper` -> live orders held, 37 bytes each; and #epoch
---   log    stream  intent log: one entry per reserving batch, fields o (owner), e (epoch), r (row) ...
+--   log    stream  intent log: one entry per reserving batch, fields o (owner), e (epoch),
+--                  r (row) ...
 --   seen   string  one bit per shopper who ever held something here, never cleared within an epoch
--- `#`, `+` and `|` are outside the alphabet of ids (rule R16). A missing control or key means closed,
--- never plenty (rule R17). Everything is checked before the first write, because a script error does
--- not undo earlier writes.
+-- `#`, `+` and `|` are outside the alphabet of ids (rule R16). A missing control or key means
+-- closed, never plenty (rule R17). Everything is checked before the first write, because a script
+-- error does not undo earlier writes.
 --
 -- A row is an order as its worker means to write it (service/redis/row.h draws it):
 --   1 version  2 kind  3-18 id  19-34 key  35-38 qty  39-42 limit  43-46 shopper's hash
@@ -33,8 +35,8 @@ local function wrong_epoch(left)
     return {'EPOCH', redis.call('HGET', left, '#epoch') or '0'}
 end
 
--- Units and key of a shopper's records: sum of qty, and the letter of a record that has this key: M for the
--- order with this id itself, D for another; nil when none has it.
+-- Units and key of a shopper's records: sum of qty, and the letter of a record that has this key: M
+-- for the order with this id itself, D for another; nil when none has it.
 local function weigh(records, key, id)
     local units = 0
     for at = 1, #records, RECORD do
@@ -48,10 +50,11 @@ end
 
 -- args: epoch, owner, n, n log ids to delete, rows...
 -- Answers {'OK', log id or '', codes, sku, left, sku, left...}; codes has a letter per row:
---   W won (w: and may have used the key)   D the key holds an order already   M this very order is held already
+--   W won (w: and may have used the key)   D the key holds an order already
+--   M this very order is held already
 --   L limit   S sold out   C no such item here
--- L and S are lower case when the shopper may have held something before: his key is then to be looked
--- up in MariaDB before he is refused (rule R15).
+-- L and S are lower case when the shopper may have held something before: his key is then to be
+-- looked up in MariaDB before he is refused (rule R15).
 local function reserve(keys, args)
     local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
     local epoch, bits = open_epoch(left, held, log, seen)
@@ -146,9 +149,9 @@ local function reserve(keys, args)
     return answer
 end
 
--- args: epoch, n, n log ids to delete, then field, id, generation (one byte), ... per hold to give back.
--- Gives back only what `held` still names, so twice is harmless; refuses while the shard is older than
--- the change it is told of (rule R4). Answers {'OK', sku, left...}.
+-- args: epoch, n, n log ids to delete, then field, id, generation (one byte), ... per hold to give
+-- back. Gives back only what `held` still names, so twice is harmless; refuses while the shard is
+-- older than the change it is told of (rule R4). Answers {'OK', sku, left...}.
 local function release(keys, args)
     local left, held, log = keys[1], keys[2], keys[3]
     local epoch = open_epoch(left, held, log, keys[4])
@@ -176,7 +179,8 @@ local function release(keys, args)
         end
     end
     if back > 0 then redis.call('HINCRBY', left, '#back', back) end
-    -- Ids are Redis' wall time, so those of an older epoch may name others' entries here (rule R10).
+    -- Ids are Redis' wall time, so those of an older epoch may name others' entries here (rule
+    -- R10).
     if acks > 0 and epoch == tonumber(args[1]) then
         redis.call('XDEL', log, unpack(args, 3, 2 + acks))
     end
@@ -207,8 +211,8 @@ local function add(keys, args)
     return answer
 end
 
--- Appends a page of records to what is held. Two calls for the whole page, as a call costs as much as its
--- work.
+-- Appends a page of records to what is held. Two calls for the whole page, as a call costs as much
+-- as its work.
 local function load_holds(held, args)
     local fields, records = {}, {}
     for i = 3, #args, 2 do
@@ -227,8 +231,8 @@ end
 -- Writes a shard under a new epoch, in steps that all name it (rule R6).
 --   args: epoch, 'close' | epoch, 'begin', bits | epoch, 'holds', field, record, ...
 --       | epoch, 'seen', offset in bytes, bytes | epoch, 'end', sku, left, added, ...
--- Answers {'OK'}; {'DONE'} when this epoch is loaded already; {'EPOCH', newer} when another came later.
--- A step whose answer was lost is not sent again; the load starts over from 'begin'.
+-- Answers {'OK'}; {'DONE'} when this epoch is loaded already; {'EPOCH', newer} when another came
+-- later. A step whose answer was lost is not sent again; the load starts over from 'begin'.
 local function load(keys, args)
     local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
     local ctl = redis.call('HMGET', left, '#epoch', '#ready', '#bits')

@@ -32,8 +32,8 @@ enum status redis_link_create(struct event_base *base, const struct redis_conf *
 void redis_link_destroy(struct redis_link **link);
 bool redis_link_ready(const struct redis_link *link);
 /* Asks the Redis at the other end again who it is, on the same connection: not READY until it has
- * said so. Also done by itself after READONLY or MOVED (rule R1). Nothing when not READY, or when it
- * was asked within the last 100 ms. */
+ * said so. Also done by itself after READONLY or MOVED (rule R1). Nothing when not READY, or when
+ * it was asked within the last 100 ms. */
 void redis_link_greet(struct redis_link *link);
 
 /* Sends a command. ST_OK: fn runs exactly once, later. ST_UNAVAILABLE: not sent, fn does not run.

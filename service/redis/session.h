@@ -27,8 +27,8 @@ enum status redis_session_identity(struct redis_session *s, struct redis_identit
 STATUS_MUSTCHECK
 enum status redis_session_call(struct redis_session *s, const struct args *args,
                                struct redisReply **reply);
-/* The two halves of redis_session_call, for a caller with something else to do meanwhile. Only one call may
- * be under way, and no other in between. ST_OK: the answer is to be awaited. */
+/* The two halves of redis_session_call, for a caller with something else to do meanwhile. Only one
+ * call may be under way, and no other in between. ST_OK: the answer is to be awaited. */
 STATUS_MUSTCHECK
 enum status redis_session_send(struct redis_session *s, const struct args *args);
 STATUS_MUSTCHECK

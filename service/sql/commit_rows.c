@@ -67,8 +67,8 @@ static bool on_existing(void *arg, const struct sql_val *cols, unsigned n)
     return true;
 }
 
-/* A queued order without a place stays as a cancelled one that holds nothing, under its own id as key
- * (rule R22). If the order was written after all, this changes nothing. */
+/* A queued order without a place stays as a cancelled one that holds nothing, under its own id as
+ * key (rule R22). If the order was written after all, this changes nothing. */
 static enum status write_cancelled(struct group *g, const struct commit_row *r)
 {
     const struct sql_val own[] = {SQL_BYTES(r->id.b, UID_LEN),
@@ -210,8 +210,8 @@ static int64_t late_since(const struct group *g)
     return clock_wall_ms() - uid_ms(oldest) < LATE_MS ? 0 : uid_ms(oldest);
 }
 
-/* First of all locks, as the sweep takes them: cursors, orders, stock. From here to the commit no sweep
- * can pass over these orders. */
+/* First of all locks, as the sweep takes them: cursors, orders, stock. From here to the commit no
+ * sweep can pass over these orders. */
 static enum status pull_back_expiry(struct group *g)
 {
     int64_t since = late_since(g);

@@ -8,8 +8,9 @@
  * meets a duplicate key, or whose COMMIT was not answered, is run again in a slower form that asks
  * for each row (rules R3, R11, R13). A fenced shard's orders leave the group, the rest commit
  * (R21). Rows marked `lost` are written in the same transaction as cancelled orders, which hold
- * nothing, are counted nowhere and need no epoch (R22). MariaDB away: the group in hand is tried until
- * it answers or the committer stops; the queue's bound is the caller's (`depth`), so memory is, too.
+ * nothing, are counted nowhere and need no epoch (R22). MariaDB away: the group in hand is tried
+ * until it answers or the committer stops; the queue's bound is the caller's (`depth`), so memory
+ * is, too.
  */
 #pragma once
 
@@ -59,8 +60,8 @@ void committers_destroy(struct committers **c);
 /* Queue room is taken before reserving (rule R9): false when n more orders would pass depth_max. */
 bool committers_take_room(struct committers *c, unsigned n);
 void committers_give_room(struct committers *c, unsigned n);
-/* Whether a group has waited for a MariaDB that is away for over a second, or been at it for over two:
- * what is told to wait now would wait for nobody knows how long. */
+/* Whether a group has waited for a MariaDB that is away for over a second, or been at it for over
+ * two: what is told to wait now would wait for nobody knows how long. */
 bool committers_stalled(const struct committers *c);
 /* Orders that hold room now. */
 unsigned committers_depth(const struct committers *c);
@@ -70,10 +71,11 @@ unsigned committers_depth(const struct committers *c);
 void committers_submit(struct committers *c, struct commit_batch *batch);
 
 /* The transaction itself; also for those who write the orders of others (rebuild, completion). Rows
- * whose outcome is ST_FENCED or ST_INTERNAL on entry are passed over. flat is scratch for n rows. ST_OK:
- * committed, outcomes are set. ST_FENCED, ST_INTERNAL: nothing written, the guilty rows are marked;
- * call again for the rest. ST_DUPLICATE (only when not careful), ST_CONFLICT, ST_UNKNOWN: nothing
- * known to be written, call again, carefully. ST_UNAVAILABLE, ST_OVERLOADED: call again later. */
+ * whose outcome is ST_FENCED or ST_INTERNAL on entry are passed over. flat is scratch for n rows.
+ * ST_OK: committed, outcomes are set. ST_FENCED, ST_INTERNAL: nothing written, the guilty rows are
+ * marked; call again for the rest. ST_DUPLICATE (only when not careful), ST_CONFLICT, ST_UNKNOWN:
+ * nothing known to be written, call again, carefully. ST_UNAVAILABLE, ST_OVERLOADED: call again
+ * later. */
 STATUS_MUSTCHECK
 enum status commit_rows(struct sql *sql, struct commit_row **rows, unsigned n, bool careful,
                         struct commit_row *flat);
