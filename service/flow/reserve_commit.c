@@ -96,11 +96,23 @@ static void on_released(void *arg, enum status st, const struct redisReply *repl
         sweep_doubt(lane->live); /* the entry is still there, and says what to give back */
 }
 
+static bool lost_its_key(enum status outcome)
+{
+    return outcome == ST_DUPLICATE || outcome == ST_INVALID_STATE;
+}
+
 /* Gives back what the batch reserved and did not get, and deletes its log entry, in one call (R10).
  */
-static void release_losers(struct batch *b, const struct gate_hold *losers, unsigned n)
+static void release_losers(struct batch *b)
 {
     struct reserve *r = b->lane->r;
+    struct gate_hold losers[RESERVE_BATCH_MAX];
+    unsigned n = 0;
+    for (unsigned i = 0; i < b->n; i++) {
+        const struct purchase *p = b->p[i];
+        if (lost_its_key(b->rows[i].outcome))
+            losers[n++] = (struct gate_hold){row_field(p->bytes, p->n), p->row.id, 0};
+    }
     gate_release_args(&r->args, &b->keys, b->epoch, (const char(*)[LOG_ID_MAX])b->log_id,
                       b->log_id[0] != '\0', losers, n);
     CRASH_POINT(release_before);
@@ -124,13 +136,11 @@ static void lane_ack(struct lane *lane, const struct batch *b)
 static void end_log_entry(struct batch *b)
 {
     struct lane *lane = b->lane;
-    struct gate_hold losers[RESERVE_BATCH_MAX];
     unsigned lost = 0, undecided = 0, fenced = 0;
     for (unsigned i = 0; i < b->n; i++) {
         enum status outcome = b->rows[i].outcome;
-        const struct purchase *p = b->p[i];
-        if (outcome == ST_DUPLICATE || outcome == ST_INVALID_STATE)
-            losers[lost++] = (struct gate_hold){row_field(p->bytes, p->n), p->row.id, 0};
+        if (lost_its_key(outcome))
+            lost++;
         else if (outcome == ST_FENCED)
             fenced++;
         else if (outcome != ST_OK)
@@ -139,7 +149,7 @@ static void end_log_entry(struct batch *b)
     if (undecided + fenced > 0)
         recover_request(lane->r->engine, lane->live, b->epoch);
     else if (lost > 0 || (lane->acks == ACKS_MAX && b->log_id[0] != '\0'))
-        release_losers(b, losers, lost);
+        release_losers(b);
     else if (b->log_id[0] != '\0')
         lane_ack(lane, b);
 }
