@@ -170,7 +170,8 @@ static enum status start_threads(struct app *app)
     } pools[] = {{&e->queries, (unsigned)c->query_threads},
                  {&e->chores, KEEPER_CHORES},
                  {&e->payers, PAYER_THREADS},
-                 {&e->rebuilds, REBUILD_THREADS}};
+                 {&e->rebuilds, REBUILD_THREADS},
+                 {&e->idle_rebuilds, 1}};
     enum status st =
         committers_create(&e->sql, (unsigned)c->committers, (unsigned)c->commit_group_max,
                           (unsigned)c->commit_depth_max, e->log, e->metrics, &e->committers);
@@ -261,7 +262,8 @@ static void leave(struct app *app)
 void app_stop(struct app *app, const struct worker_end *end)
 {
     struct engine *e = &app->engine;
-    struct jobs **const pools[] = {&e->audits, &e->payers, &e->rebuilds, &e->chores, &e->queries};
+    struct jobs **const pools[] = {&e->audits,        &e->payers, &e->rebuilds,
+                                   &e->idle_rebuilds, &e->chores, &e->queries};
     int64_t until_us = clock_mono_us() + (end->delay_ms + end->grace_ms) * 1000;
     atomic_store(&app->health.draining, true);
     atomic_store(&e->stopping, true);

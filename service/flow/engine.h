@@ -25,6 +25,8 @@ struct engine {
     struct jobs *queries;  /* what callers wait for */
     struct jobs *chores;   /* what nobody waits for: looks, sweeps, deliveries */
     struct jobs *rebuilds; /* recoveries; long ones must not keep the chores waiting */
+    /* Those of sales that do not sell; they must not keep the others waiting. */
+    struct jobs *idle_rebuilds;
     struct jobs *payers;   /* what waits for payment channels */
     struct jobs *audits;   /* audits wait for quiet, and read much */
     _Atomic bool stopping; /* those who wait for something give up */

@@ -34,9 +34,10 @@ struct live_item {
 struct live_shard {
     uint32_t sale_no;
     unsigned shard;
-    unsigned index;          /* place in workers' arrays; unique in the process */
-    pthread_mutex_t rebuild; /* one recovery of this shard at a time in this process */
-    _Atomic bool recovering; /* a recovery is queued */
+    unsigned index;             /* place in workers' arrays; unique in the process */
+    pthread_mutex_t rebuild;    /* one recovery of this shard at a time in this process */
+    _Atomic bool idle;          /* its sale neither sells nor is about to: recoveries can wait */
+    _Atomic bool recovering[2]; /* a recovery is queued; [true]: among those of idle shards */
     /* Highest epoch found past mending: any later load has mended it. */
     _Atomic int64_t suspect_epoch;
     _Atomic int64_t retry_at_us; /* monotonic; no recovery before */

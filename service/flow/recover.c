@@ -12,17 +12,22 @@ enum { BACK_OFF_US = 200000 };
 struct recover_job {
     struct job job;
     struct live_shard *live;
+    bool idle; /* in the pool of those that can wait */
 };
 
 static void recover_work(struct job *job, struct session *s)
 {
     struct recover_job *r = CONTAINER_OF(job, struct recover_job, job);
     struct live_shard *live = r->live;
-    enum status st = recover_shard(s, live->sale_no, live->shard, false);
-    free(r);
+    /* A stop waits for what is queued. A gate that nobody needs now is as well loaded at the next
+     * start; a doubt is settled while it is known. */
+    const bool leave =
+        r->idle && atomic_load(&s->engine->stopping) && atomic_load(&live->suspect_epoch) == 0;
+    enum status st = leave ? ST_UNAVAILABLE : recover_shard(s, live->sale_no, live->shard, false);
     if (st != ST_OK)
         atomic_store(&live->retry_at_us, clock_mono_us() + BACK_OFF_US);
-    atomic_store(&live->recovering, false);
+    atomic_store(&live->recovering[r->idle], false);
+    free(r);
 }
 
 void recover_request(const struct engine *engine, struct live_shard *live, int64_t suspect)
@@ -30,17 +35,20 @@ void recover_request(const struct engine *engine, struct live_shard *live, int64
     int64_t known = atomic_load(&live->suspect_epoch);
     while (suspect > known && !atomic_compare_exchange_weak(&live->suspect_epoch, &known, suspect))
         ;
-    if (clock_mono_us() < atomic_load(&live->retry_at_us) ||
-        atomic_exchange(&live->recovering, true))
+    /* After a restart of Redis every gate is to be rebuilt. Those that sell do not queue behind those
+     * of sales that are over; a shard that is in both queues is rebuilt by whichever comes first. */
+    const bool idle = atomic_load(&live->idle);
+    _Atomic bool *recovering = &live->recovering[idle];
+    if (clock_mono_us() < atomic_load(&live->retry_at_us) || atomic_exchange(recovering, true))
         return; /* the refresh asks again */
     struct recover_job *r = calloc(1, sizeof(*r));
     if (!r) {
-        atomic_store(&live->recovering, false);
+        atomic_store(recovering, false);
         return;
     }
-    *r = (struct recover_job){.job = {.work = recover_work}, .live = live};
-    if (jobs_submit(engine->rebuilds, &r->job) != ST_OK) {
-        atomic_store(&live->recovering, false);
+    *r = (struct recover_job){.job = {.work = recover_work}, .live = live, .idle = idle};
+    if (jobs_submit(idle ? engine->idle_rebuilds : engine->rebuilds, &r->job) != ST_OK) {
+        atomic_store(recovering, false);
         free(r);
     }
 }

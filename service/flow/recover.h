@@ -10,8 +10,8 @@
 #include "flow/engine.h"
 #include "flow/jobs.h"
 
-/* Asks for the shard's recovery on a rebuild thread; at most one per shard waits or runs, and after
- * a failure none for a moment. suspect: the epoch under which gate and ledger cannot be brought
+/* Asks for the shard's recovery on a rebuild thread, one for those that sell or one for the idle
+ * (live.h); at most one per shard and kind waits or runs, and after a failure none for a moment. suspect: the epoch under which gate and ledger cannot be brought
  * together (a rebuild settles it from the log); 0: only the gate's look is. Any thread. */
 void recover_request(const struct engine *engine, struct live_shard *live, int64_t suspect);
 

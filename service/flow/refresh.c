@@ -42,7 +42,8 @@ static enum status refresh_shard(struct session *s, const struct redis_identity 
 {
     const struct sale_shard *at = &sale->shard[shard];
     struct live_shard *live = at->live;
-    count->seen++;
+    const bool idle = atomic_load(&live->idle);
+    count->seen += !idle;
     enum status st = ST_FENCED;
     if (at->ready && redis_identity_equal(redis, &at->loaded_in))
         st = gate_peek(s, sale, shard, view);
@@ -69,26 +70,25 @@ static enum status refresh_shard(struct session *s, const struct redis_identity 
     atomic_store(&live->filter_current, current);
     atomic_store(&live->log, view->log);
     note_items(sale, shard, view, current);
-    count->open++;
+    count->open += !idle;
     return ST_OK;
 }
 
 static enum status refresh_sale(struct session *s, const struct redis_identity *redis,
-                                const struct sale *sale, struct gate_count *count)
+                                const struct sale *sale, int64_t now, struct gate_count *count)
 {
     enum status st = ST_OK;
+    const enum sale_phase phase = sale_phase(sale->state, sale->starts_ms, sale->ends_ms, now);
+    const bool idle = phase != PHASE_OPEN && phase != PHASE_SCHEDULED;
     struct gate_view view = {.units = calloc(sale->items, sizeof(*view.units))};
     if (!view.units)
         return ST_UNAVAILABLE;
-    for (unsigned k = 0; k < sale->shards && st == ST_OK; k++)
+    for (unsigned k = 0; k < sale->shards && st == ST_OK; k++) {
+        atomic_store(&sale->shard[k].live->idle, idle);
         st = refresh_shard(s, redis, sale, k, &view, count);
+    }
     free(view.units);
     return st;
-}
-
-static bool sells(const struct sale *sale, int64_t now)
-{
-    return sale_phase(sale->state, sale->starts_ms, sale->ends_ms, now) == PHASE_OPEN;
 }
 
 enum status refresh_gates(struct session *s, struct gate_count *count)
@@ -100,13 +100,10 @@ enum status refresh_gates(struct session *s, struct gate_count *count)
         st = session_refresh(s, &snap);
     int64_t now = clock_wall_ms();
     *count = (struct gate_count){0};
-    /* After a restart of Redis all of them need a rebuild: those that sell come first. */
-    for (int others = 0; others < 2 && st == ST_OK; others++) {
-        for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
-            const struct sale *sale = snapshot_sale_at(snap, i);
-            if (refresh_wants(sale, now) && sells(sale, now) == !others)
-                st = refresh_sale(s, &id, sale, count);
-        }
+    for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
+        const struct sale *sale = snapshot_sale_at(snap, i);
+        if (refresh_wants(sale, now))
+            st = refresh_sale(s, &id, sale, now, count);
     }
     return st;
 }

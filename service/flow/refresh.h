@@ -14,12 +14,13 @@ enum { REFRESH_MS = 100 };
 /* Whether a sale's gates are to be open at this time of the wall clock. */
 bool refresh_wants(const struct sale *sale, int64_t now_ms);
 
-/* How many gates were looked at, and how many of them are what MariaDB says. */
+/* How many gates of sales that sell, or are about to, were looked at, and how many of them are what
+ * MariaDB says. */
 struct gate_count {
     unsigned seen, open;
 };
 
-/* One look at all of them, those that sell now first. One thread at a time: the watch chore's.
+/* One look at all of them. One thread at a time: the watch chore's.
  * *count is set whatever comes. ST_OK: all were looked at, whether open or not. Others: Redis could
  * not be asked, or there is no catalogue yet; the rest waits for the next look. */
 STATUS_MUSTCHECK

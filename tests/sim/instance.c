@@ -90,6 +90,7 @@ static void *boot(void *arg)
         jobs_create(e, 1 + sim_below(2), jobs_max, &e->queries) != ST_OK ||
         jobs_create(e, sim_chance(500) ? 2 : KEEPER_CHORES, jobs_max, &e->chores) != ST_OK ||
         jobs_create(e, 1 + sim_below(2), jobs_max, &e->rebuilds) != ST_OK ||
+        jobs_create(e, 1, jobs_max, &e->idle_rebuilds) != ST_OK ||
         jobs_create(e, 0, jobs_max, &e->audits) != ST_OK) /* full audits wait for ever */
         sim_abort("no threads");
     vevent_drag(all.world->drag);

@@ -1,8 +1,8 @@
 /* flow_fixture.h - a small shop without HTTP: a database of its own, an engine, one session, sales.
  *
  * For tests: include after <cmocka.h>. Servers as in sql_fixture.h, Redis by SNAPUP_TEST_REDIS;
- * both are private to the tests, so a test may wipe Redis. There is one chore thread, which a test
- * can hold up (flow_hold_chores), so that nothing is recovered behind its back.
+ * both are private to the tests, so a test may wipe Redis. Each pool has one thread, which a test
+ * can hold up (flow_hold), so that nothing is recovered behind its back.
  */
 #pragma once
 
@@ -31,7 +31,7 @@ struct flow {
     struct sql *sql;     /* beside the session, for looking and tampering */
     redisContext *redis; /* likewise */
     unsigned sales;      /* made so far */
-    struct job holding;  /* of flow_hold_chores */
+    struct job holding;  /* of flow_hold */
     sem_t held, go_on;
 };
 
@@ -104,8 +104,8 @@ static inline int flow_start(struct flow *f)
     assert_int_equal(
         committers_create(&f->engine.sql, 1, 1024, 20000, NULL, NULL, &f->engine.committers),
         ST_OK);
-    struct jobs **const pools[] = {&f->engine.queries, &f->engine.chores, &f->engine.rebuilds,
-                                   &f->engine.payers, &f->engine.audits};
+    struct jobs **const pools[] = {&f->engine.queries,       &f->engine.chores, &f->engine.rebuilds,
+                                   &f->engine.idle_rebuilds, &f->engine.payers, &f->engine.audits};
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
         assert_int_equal(jobs_create(&f->engine, 1, 1000, pools[i]), ST_OK);
     return 0;
@@ -154,7 +154,8 @@ static inline int flow_setup(struct flow *f, const char *sandbox_url)
 static inline int flow_teardown(struct flow *f)
 {
     struct engine *e = &f->engine;
-    struct jobs **const pools[] = {&e->audits, &e->payers, &e->rebuilds, &e->chores, &e->queries};
+    struct jobs **const pools[] = {&e->audits,        &e->payers, &e->rebuilds,
+                                   &e->idle_rebuilds, &e->chores, &e->queries};
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
         jobs_stop(*pools[i]);
         jobs_destroy(pools[i]);
@@ -179,19 +180,19 @@ static inline void flow_wait_here(struct job *job, struct session *s)
     sem_wait(&f->go_on);
 }
 
-/* The chore thread does nothing from here on; what is asked of it waits. */
-static inline void flow_hold_chores(struct flow *f)
+/* The pool's thread does nothing from here on; what is asked of it waits. One pool at a time. */
+static inline void flow_hold(struct flow *f, struct jobs *pool)
 {
     f->holding = (struct job){.work = flow_wait_here};
-    assert_int_equal(jobs_submit(f->engine.rebuilds, &f->holding), ST_OK);
+    assert_int_equal(jobs_submit(pool, &f->holding), ST_OK);
     sem_wait(&f->held);
 }
 
 /* Lets it go on; returns when what waited is done. */
-static inline void flow_free_chores(struct flow *f)
+static inline void flow_let_go(struct flow *f, struct jobs *pool)
 {
     sem_post(&f->go_on);
-    flow_hold_chores(f);
+    flow_hold(f, pool);
     sem_post(&f->go_on);
 }
 

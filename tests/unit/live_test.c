@@ -49,7 +49,7 @@ static void test_new_sale(void **state)
         assert_int_equal(shard->index, 7 + i);
         assert_int_equal(shard->filter_bits, live_filter_bits(3001));
         assert_int_equal(atomic_load(&shard->wins), -1);
-        assert_false(atomic_load(&shard->recovering));
+        assert_false(atomic_load(&shard->recovering[0]) || atomic_load(&shard->recovering[1]));
         assert_int_equal(atomic_load(&shard->suspect_epoch), 0);
         assert_false(atomic_load(&shard->filter_current));
         for (uint32_t bit = 0; bit < shard->filter_bits; bit++)

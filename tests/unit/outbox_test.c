@@ -24,13 +24,13 @@ static int teardown_group(void **state)
 static int setup(void **state)
 {
     flow_tell(&flow, "DELETE FROM outbox");
-    flow_hold_chores(&flow); /* recovery would deliver the rest by itself */
+    flow_hold(&flow, flow.engine.rebuilds); /* recovery would deliver the rest by itself */
     return 0;
 }
 
 static int teardown(void **state)
 {
-    flow_free_chores(&flow);
+    flow_let_go(&flow, flow.engine.rebuilds);
     return 0;
 }
 
@@ -229,8 +229,8 @@ static void test_refusal_asks_for_recovery(void **state)
     flow_redis(&flow, "DEL %s", flow_look(&flow, no)->shard[0].keys.text[0]);
     sweep();
     assert_int_equal(waiting_rows(), 1);
-    flow_free_chores(&flow);
-    flow_hold_chores(&flow);
+    flow_let_go(&flow, flow.engine.rebuilds);
+    flow_hold(&flow, flow.engine.rebuilds);
     flow_expect(&flow, no, 0, 10, 0);
 }
 

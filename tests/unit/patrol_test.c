@@ -86,7 +86,7 @@ static const char *key_of(uint32_t no, unsigned shard, unsigned key)
 /* Returns when every rebuild that was asked for is done. */
 static void let_rebuild(void)
 {
-    flow_hold_chores(&flow);
+    flow_hold(&flow, flow.engine.rebuilds);
     sem_post(&flow.go_on);
 }
 
@@ -168,10 +168,10 @@ static void test_two_that_see_it_rebuild_once(void **state)
     const struct sale *sale = flow_look(&flow, no);
     struct live_shard *live = sale->shard[0].live;
     flow_redis(&flow, "HINCRBY %s sku0 1", key_of(no, 0, 0));
-    flow_hold_chores(&flow);
+    flow_hold(&flow, flow.engine.rebuilds);
     assert_int_equal(patrol_look(p, s), ST_OK);
     assert_int_equal(patrol_look(q, s), ST_OK);
-    flow_free_chores(&flow);
+    flow_let_go(&flow, flow.engine.rebuilds);
     assert_int_equal(metric("heals_total"), heals + 2);
     assert_int_equal(epoch_of(no, 0), epoch + 1);
     recover_request(&flow.engine, live, epoch); /* another instance's request comes late */

@@ -160,8 +160,8 @@ static void test_r1_noticed_by_the_refresh(void **state)
     flow_look(&flow, no);
     assert_int_equal(refresh_gates(flow.s, &count), ST_OK);
     assert_int_equal(count.open, before - 1);
-    flow_hold_chores(&flow);
-    flow_free_chores(&flow);
+    flow_hold(&flow, flow.engine.rebuilds);
+    flow_let_go(&flow, flow.engine.rebuilds);
     expect_open(no, epoch + 1);
 }
 

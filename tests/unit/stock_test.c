@@ -172,7 +172,7 @@ static void test_closed_gate(void **state)
     struct stock_movement m;
     uint32_t no = flow_sell(&flow, &(struct flow_sale){.stock = 10});
     const struct sale *sale = flow_look(&flow, no);
-    flow_hold_chores(&flow);
+    flow_hold(&flow, flow.engine.rebuilds);
     flow_redis(&flow, "DEL %s", sale->shard[0].keys.text[1]);
     assert_int_equal(change(no, -1, false, &m), ST_RECOVERING);
     assert_int_equal(movements(no), 0);
@@ -185,7 +185,7 @@ static void test_closed_gate(void **state)
     assert_int_equal(outbox_sweep(flow.s, &waiting), ST_OK);
     assert_int_equal(waiting, 1);
     flow_expect(&flow, no, 0, 12, 0); /* once, not twice */
-    flow_free_chores(&flow);
+    flow_let_go(&flow, flow.engine.rebuilds);
 }
 
 /* --- the commit of a take-back

@@ -216,9 +216,9 @@ static void test_r9_ledger_without_room(void **state)
     struct row a = reserved_by(&dead, no, &(struct flow_wish){.shopper = "dan", .qty = 2});
     flow_tell(&flow, "UPDATE shard_stock SET allocated = held + 1 WHERE item = %u",
               flow_look(&flow, no)->item[0].no);
-    flow_hold_chores(&flow);
+    flow_hold(&flow, flow.engine.rebuilds);
     sweep(no);
-    flow_free_chores(&flow);
+    flow_let_go(&flow, flow.engine.rebuilds);
     assert_int_equal(written(&a), 0);
     expect_open(no, epoch + 1);
     flow_expect(&flow, no, 0, 6, 5);
