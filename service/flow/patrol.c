@@ -8,11 +8,13 @@
 #include "flow/recover.h"
 #include "flow/refresh.h"
 #include "flow/sales.h"
+#include "flow/sweep.h"
 #include "rules/balance.h"
 
 #include <stdlib.h>
 
-const struct patrol_pace patrol_pace = {.heal_after_ms = 10000, .rest_ms = 5000, .rest_times = 50};
+const struct patrol_pace patrol_pace = {
+    .heal_after_ms = 10000, .stuck_after_ms = 30000, .rest_ms = 5000, .rest_times = 50};
 
 /* One item of a watched shard. */
 struct watch_item {
@@ -28,6 +30,7 @@ struct watch {
     bool has_candidate;
     int64_t epoch;        /* of the candidate */
     struct log_mark upto; /* newest log entry at the candidate's look; 0: there was none */
+    int64_t since_us;     /* of the candidate's look, or of the last doubt about it */
     unsigned items;
     struct watch_item item[];
 };
@@ -170,6 +173,19 @@ static enum status is_settled(struct look *l, const struct sale *sale, unsigned 
     return st;
 }
 
+/* Entries of the candidate's look are still in the log. Whoever owns them, and looks like us, raises
+ * the doubt about its own. */
+static void note_stuck(struct look *l, const struct sale *sale, unsigned shard, struct watch *w)
+{
+    const int64_t now_us = clock_mono_us(), stuck_ms = (now_us - w->since_us) / 1000;
+    if (stuck_ms < l->p->pace.stuck_after_ms)
+        return;
+    LOG(l->s->engine->log, LOG_WARN, "entries_stuck", LF_STR("sale", sale->id),
+        LF_INT("shard", shard), LF_INT("stuck_ms", stuck_ms));
+    w->since_us = now_us;
+    sweep_doubt(sale->shard[shard].live);
+}
+
 /* Chooses the look that the ledger is held against for too few units: this one if its log was
  * empty, else the candidate once it is settled. Then this one is the next candidate. */
 static enum status choose_settled(struct look *l, const struct sale *sale, unsigned shard,
@@ -183,8 +199,12 @@ static enum status choose_settled(struct look *l, const struct sale *sale, unsig
         item->b.has_settled = empty || settled;
         item->b.settled = empty ? item->b.before : item->candidate;
     }
-    if (st != ST_OK || (w->has_candidate && !empty && !settled))
+    const bool waits = st == ST_OK && w->has_candidate && !empty && !settled;
+    if (waits)
+        note_stuck(l, sale, shard, w);
+    if (st != ST_OK || waits)
         return st;
+    w->since_us = clock_mono_us();
     /* Asked after the look, so that it is no older than any entry of the look. */
     w->upto = (struct log_mark){0};
     if (!empty)

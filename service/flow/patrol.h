@@ -12,6 +12,8 @@
  *
  * What is wrong at every look, or in two audits in a row, past the time in which work under way is
  * settled, is healed by a rebuild of the shard (rule R9: never by a number written into the gate).
+ * Entries of the log that stay are completed by the sweeps (sweep.h, doubt), so that nothing can
+ * hide behind them.
  * The epoch goes along as the suspect one, so that instances that saw the same heal once.
  */
 #pragma once
@@ -22,8 +24,11 @@ struct patrol;
 
 struct patrol_pace {
     int64_t heal_after_ms; /* wrong for so long: healed */
-    int64_t rest_ms;       /* between two audits, at least */
-    int64_t rest_times;    /* and so many times the last one's duration */
+    /* Log entries as old as this, with both stores there: their owner, alive or not, has lost sight
+     * of them. What is stuck in the log would hide units that are missing for ever. */
+    int64_t stuck_after_ms;
+    int64_t rest_ms;    /* between two audits, at least */
+    int64_t rest_times; /* and so many times the last one's duration */
 };
 
 extern const struct patrol_pace patrol_pace;

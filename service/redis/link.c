@@ -40,7 +40,7 @@ struct redis_link {
     struct pending *first, **last; /* sent and unanswered, oldest first */
     int64_t since_us;              /* start of greeting, or moment from which to reconnect */
     int64_t greet_us;              /* monotonic: when to ask again who it is; 0: not planned */
-    bool useless;                  /* who answered is no master; said once */
+    const char *told;              /* event that says why it is not READY; tries do not repeat it */
     int64_t backoff_ms;
 };
 
@@ -94,6 +94,13 @@ static void on_auth(void *arg, enum status st, const struct redisReply *reply)
         LOG(l->log, LOG_ERROR, "redis_auth_failed", LF_Z("error", reply->str));
 }
 
+static void tell(struct redis_link *l, const char *event, const char *why)
+{
+    if (l->told != event)
+        LOG(l->log, LOG_WARN, event, LF_Z("why", why));
+    l->told = event;
+}
+
 static void on_info(void *arg, enum status st, const struct redisReply *reply)
 {
     struct redis_link *l = arg;
@@ -104,13 +111,10 @@ static void on_info(void *arg, enum status st, const struct redisReply *reply)
         redis_identity_parse((struct str){reply->str, reply->len}, &id) != ST_OK || !id.master) {
         /* It may be promoted in a moment; the tick asks again. */
         l->greet_us = clock_mono_us() + GREET_AGAIN_MS * 1000;
-        if (!l->useless)
-            LOG(l->log, LOG_WARN, "redis_not_usable",
-                LF_Z("reply", reply->type == REDIS_REPLY_ERROR ? reply->str : "no master"));
-        l->useless = true;
+        tell(l, "redis_not_usable", reply->type == REDIS_REPLY_ERROR ? reply->str : "no master");
         return;
     }
-    l->useless = false;
+    l->told = NULL;
     l->state = LINK_READY;
     l->backoff_ms = BACKOFF_MIN_MS;
     LOG(l->log, LOG_INFO, "redis_ready", LF_Z("run_id", id.run_id));
@@ -170,7 +174,7 @@ static void link_connect(struct redis_link *l)
     if (!ac)
         return;
     if (ac->err) {
-        LOG(l->log, LOG_WARN, "redis_unreachable", LF_Z("error", ac->errstr));
+        tell(l, "redis_unreachable", ac->errstr);
         redisAsyncFree(ac);
         l->since_us = clock_mono_us() + l->backoff_ms * 1000;
         return;
@@ -190,7 +194,7 @@ static void link_down(struct redis_link *l, const char *why)
     l->state = LINK_DOWN;
     l->since_us = clock_mono_us() + l->backoff_ms * 1000;
     l->backoff_ms = l->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : l->backoff_ms * 2;
-    LOG(l->log, LOG_WARN, "redis_down", LF_Z("why", why));
+    tell(l, "redis_down", why);
     if (was_ready)
         l->on_state(l->arg, NULL);
 }

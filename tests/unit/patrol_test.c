@@ -10,6 +10,8 @@
 
 #include "flow/outbox.h"
 #include "flow/patrol.h"
+#include "flow/refresh.h"
+#include "flow/sweep.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -322,6 +324,38 @@ static void test_too_few_is_seen_while_it_sells(void **state)
     patrol_destroy(&p);
 }
 
+static void sweep_twice(void)
+{
+    struct gate_count count;
+    assert_int_equal(refresh_gates(s, &count), ST_OK); /* which notes that there are entries */
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(sweep_logs(s), ST_OK);
+}
+
+/* An entry that nobody takes out of the log would hide units that are missing for ever. */
+static void test_stuck_entry_hides_nothing(void **state)
+{
+    static const struct patrol_pace hour = {.stuck_after_ms = HOUR_MS};
+    uint32_t no = the_sale(1, 1);
+    struct patrol *patient = patrol(&hour), *p = patrol(&at_once);
+    const int64_t heals = metric("heals_total");
+    reserve_only(no); /* our own, of a batch that forgot it */
+    flow_redis(&flow, "HINCRBY %s sku0 -2", key_of(no, 0, 0));
+    look(patient, LOOKS);
+    sweep_twice();
+    assert_int_equal(flow_units(&flow, no, 0).log, 1); /* it may be under way */
+    look(p, 2);
+    sweep_twice();
+    assert_int_equal(flow_units(&flow, no, 0).log, 0);
+    assert_int_equal(flow_units(&flow, no, 0).ledger_held, 1 + 3);
+    assert_int_equal(metric("heals_total"), heals);
+    look(p, 1);
+    assert_int_equal(metric("heals_total"), heals + 1);
+    flow_expect(&flow, no, 0, 10, 1 + 3);
+    patrol_destroy(&patient);
+    patrol_destroy(&p);
+}
+
 /* --- the audit ----------------------------------------------------------------------------------- */
 
 static void add_hold(uint32_t no)
@@ -456,6 +490,7 @@ int main(void)
         T(test_two_that_see_it_rebuild_once),
         T(test_work_under_way_is_no_fault_R9),
         T(test_too_few_is_seen_while_it_sells),
+        T(test_stuck_entry_hides_nothing),
         T(test_wrong_holds_are_rebuilt),
         T(test_holds_are_not_judged_while_something_is_under_way),
         T(test_a_miscounted_ledger_is_told_and_not_rebuilt),
