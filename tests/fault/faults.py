@@ -56,6 +56,7 @@ FAULTS = (
     Fault("redis_oom", 13, inject.redis_oom, 10),
     Fault("redis_no_replicas", 13, inject.redis_no_replicas, 5),
     Fault("redis_stop", 13, inject.redis_stop, 8),
+    Fault("redis_stop_long", 13, inject.redis_stop_long, 3),
     Fault("function_flush", 13, inject.function_flush, 10, 1),
     Fault("script_flush", 13, inject.script_flush, 3),
     Fault("redis_latency", 14, inject.latency("redis"), 5, via=("redis",)),

@@ -203,6 +203,11 @@ def redis_stop(w, load, rng):
     return engine_stop(load, w.redis, rng.uniform(1, 4))
 
 
+def redis_stop_long(w, load, rng):
+    """Longer than links wait, so that it executes calls whose callers gave up long ago."""
+    return engine_stop(load, w.redis, rng.uniform(16, 20))
+
+
 @contextlib.contextmanager
 def strace(pid, inject):
     """System calls of a process fail or wait within this block."""
