@@ -36,6 +36,7 @@ void hist_record(struct hist *h, int64_t us)
     assert(slot < HIST_SLOTS);
     h->counts[slot]++;
     h->n++;
+    h->sum_us += (double)us;
 }
 
 int64_t hist_quantile(const struct hist *h, uint32_t per_100k)
@@ -54,4 +55,19 @@ int64_t hist_quantile(const struct hist *h, uint32_t per_100k)
         }
     }
     return h->max_us;
+}
+
+void hist_add(struct hist *to, const struct hist *from)
+{
+    for (unsigned slot = 0; from->n > 0 && slot < HIST_SLOTS; slot++) {
+        to->counts[slot] += from->counts[slot];
+    }
+    to->n += from->n;
+    to->sum_us += from->sum_us;
+    to->max_us = from->max_us > to->max_us ? from->max_us : to->max_us;
+}
+
+double hist_mean(const struct hist *h)
+{
+    return h->n > 0 ? h->sum_us / (double)h->n : 0;
 }

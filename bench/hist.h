@@ -23,6 +23,7 @@ struct hist {
     uint64_t counts[HIST_SLOTS]; /* values per counter */
     uint64_t n;                  /* values recorded */
     int64_t max_us;              /* largest, exact */
+    double sum_us;               /* of all values */
 };
 
 /* Counts one duration; negative ones count as 0. */
@@ -30,3 +31,7 @@ void hist_record(struct hist *h, int64_t us);
 /* The duration that `per_100k` of 100,000 values do not exceed (50000 is the median, 99900 p99.9):
  * the upper end of its counter, never above the largest value seen. 0 when nothing was recorded. */
 int64_t hist_quantile(const struct hist *h, uint32_t per_100k);
+/* Counts all of another's values, too. */
+void hist_add(struct hist *to, const struct hist *from);
+/* 0 when nothing was recorded. */
+double hist_mean(const struct hist *h);
