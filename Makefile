@@ -7,7 +7,7 @@
 MODE ?= release
 O := build/$(MODE)
 CC := gcc
-PKGS := libevent_core libevent_extra hiredis libmariadb openssl jansson libcurl libsystemd
+PKGS := libevent_core libevent_extra hiredis libmariadb openssl jansson libcurl libsystemd zlib
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)

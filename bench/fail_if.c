@@ -172,8 +172,8 @@ static bool read_limit(struct fail_if *f, const char *text)
 
 bool fail_if_parse(const char *text, struct fail_if *out, char *error, size_t size)
 {
-    char subject[FAIL_IF_TEXT_MAX + 1];
-    char limit[FAIL_IF_TEXT_MAX + 1];
+    char subject[FAIL_IF_TEXT_MAX + 1] = "";
+    char limit[FAIL_IF_TEXT_MAX + 1] = "";
     *out = (struct fail_if){0};
     if (!copy_trimmed(text, strlen(text), out->text, sizeof(out->text))) {
         return wrong(error, size, text, "is too long");

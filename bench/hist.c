@@ -13,8 +13,7 @@ static unsigned slot_of(uint64_t us)
     return shift * HIST_HALF + (unsigned)(us >> shift);
 }
 
-/* Largest value that shares the counter. */
-static int64_t slot_end(unsigned slot)
+int64_t hist_slot_end(unsigned slot)
 {
     if (slot < 2 * HIST_HALF) {
         return slot;
@@ -24,8 +23,11 @@ static int64_t slot_end(unsigned slot)
     return (int64_t)(((top + 1) << shift) - 1);
 }
 
-void hist_record(struct hist *h, int64_t us)
+void hist_record_n(struct hist *h, int64_t us, uint64_t n)
 {
+    if (n == 0) {
+        return;
+    }
     if (us < 0) {
         us = 0;
     }
@@ -34,9 +36,14 @@ void hist_record(struct hist *h, int64_t us)
     }
     unsigned slot = slot_of((uint64_t)(us > HIST_MAX_US ? HIST_MAX_US : us));
     assert(slot < HIST_SLOTS);
-    h->counts[slot]++;
-    h->n++;
-    h->sum_us += (double)us;
+    h->counts[slot] += n;
+    h->n += n;
+    h->sum_us += (double)us * (double)n;
+}
+
+void hist_record(struct hist *h, int64_t us)
+{
+    hist_record_n(h, us, 1);
 }
 
 int64_t hist_quantile(const struct hist *h, uint32_t per_100k)
@@ -50,7 +57,7 @@ int64_t hist_quantile(const struct hist *h, uint32_t per_100k)
     for (unsigned slot = 0; h->n > 0 && slot < HIST_SLOTS; slot++) {
         seen += h->counts[slot];
         if (seen > 0 && seen >= rank) {
-            int64_t end = slot == HIST_SLOTS - 1 ? h->max_us : slot_end(slot);
+            int64_t end = slot == HIST_SLOTS - 1 ? h->max_us : hist_slot_end(slot);
             return end < h->max_us ? end : h->max_us;
         }
     }

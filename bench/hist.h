@@ -28,6 +28,10 @@ struct hist {
 
 /* Counts one duration; negative ones count as 0. */
 void hist_record(struct hist *h, int64_t us);
+/* The same one n times. */
+void hist_record_n(struct hist *h, int64_t us, uint64_t n);
+/* Largest value that shares counter slot < HIST_SLOTS. */
+int64_t hist_slot_end(unsigned slot);
 /* The duration that `per_100k` of 100,000 values do not exceed (50000 is the median, 99900 p99.9):
  * the upper end of its counter, never above the largest value seen. 0 when nothing was recorded. */
 int64_t hist_quantile(const struct hist *h, uint32_t per_100k);

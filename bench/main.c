@@ -7,6 +7,7 @@
  */
 #include "client.h"
 #include "control.h"
+#include "merge_command.h"
 #include "report.h"
 
 #include <curl/curl.h>
@@ -164,6 +165,9 @@ int main(int argc, char **argv)
     const char *command = argc > 1 ? argv[1] : "";
     if (strcmp(command, "rush") == 0) {
         return rush_main(argc - 1, argv + 1);
+    }
+    if (strcmp(command, "merge") == 0) {
+        return merge_main(argc - 1, argv + 1);
     }
     if (strcmp(command, "--help") == 0 || strcmp(command, "help") == 0) {
         fputs(options_help(), stdout);

@@ -39,9 +39,9 @@ static void every_value_lands_within_a_thousandth(void **state)
     for (int64_t us = 1; us < HIST_MAX_US; us += 1 + us / 7) {
         unsigned slot = slot_of((uint64_t)us);
         assert_true(slot < HIST_SLOTS);
-        assert_true(slot_end(slot) >= us);
-        assert_true(slot == 0 || slot_end(slot - 1) < us);
-        assert_true((slot_end(slot) - us) * 1000 <= us);
+        assert_true(hist_slot_end(slot) >= us);
+        assert_true(slot == 0 || hist_slot_end(slot - 1) < us);
+        assert_true((hist_slot_end(slot) - us) * 1000 <= us);
     }
 }
 
@@ -85,9 +85,37 @@ static void nothing_recorded_is_nothing(void **state)
     free(h);
 }
 
+static void two_add_up_to_one(void **state)
+{
+    struct hist *a = fresh(), *b = fresh(), *both = fresh();
+    hist_record_n(a, 10, 3);
+    hist_record_n(a, 7, 0); /* nothing, not even the largest */
+    hist_record(b, 4000);
+    hist_record(b, -5);
+    hist_add(both, a);
+    hist_add(both, b);
+    assert_int_equal(both->n, 5);
+    assert_int_equal(hist_quantile(both, 80000), 10);
+    assert_int_equal(both->max_us, 4000);
+    assert_true(hist_mean(both) == (3 * 10 + 4000) / 5.0);
+    free(a);
+    free(b);
+    free(both);
+}
+
+static void nothing_has_a_mean_of_nothing(void **state)
+{
+    struct hist *h = fresh();
+    assert_true(hist_mean(h) == 0);
+    assert_int_equal(hist_quantile(h, 99000), 0);
+    free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_add_up_to_one),
+        cmocka_unit_test(nothing_has_a_mean_of_nothing),
         cmocka_unit_test(small_values_are_exact),
         cmocka_unit_test(every_value_lands_within_a_thousandth),
         cmocka_unit_test(slots_follow_each_other_at_the_borders),
