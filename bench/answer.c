@@ -1,6 +1,5 @@
 #include "answer.h"
 
-#include <assert.h>
 #include <strings.h>
 
 enum { LENGTH_DIGITS_MAX = 9 };
@@ -88,63 +87,94 @@ static bool next_line(struct str *in, struct str *line)
     return true;
 }
 
-enum answer_found answer_read(struct str in, struct answer *a)
+/* What the header says; the body is left to the caller. */
+struct head {
+    struct answer answer;
+    struct str rest; /* behind it */
+    size_t length;   /* of the body */
+    bool has_length;
+};
+
+static enum answer_found read_head(struct str in, struct head *h)
 {
-    struct str rest = in;
     struct str line;
-    struct answer found = {0};
-    size_t length = 0;
-    bool has_length = false;
-    if (!next_line(&rest, &line)) {
+    *h = (struct head){.rest = in};
+    if (!next_line(&h->rest, &line)) {
         return ANSWER_MORE;
     }
-    if (!read_status_line(line, &found.http)) {
+    if (!read_status_line(line, &h->answer.http)) {
         return ANSWER_BAD;
     }
     for (;;) {
-        if (!next_line(&rest, &line)) {
+        if (!next_line(&h->rest, &line)) {
             return ANSWER_MORE;
         }
         if (line.n == 0) {
-            break;
+            return ANSWER_DONE;
         }
-        if (!read_header(line, &found, &length, &has_length)) {
+        if (!read_header(line, &h->answer, &h->length, &h->has_length)) {
             return ANSWER_BAD;
         }
     }
-    if (!has_length && found.http != 204) {
+}
+
+enum answer_found answer_read(struct str in, struct answer *a)
+{
+    struct head h;
+    enum answer_found found = read_head(in, &h);
+    if (found != ANSWER_DONE) {
+        return found;
+    }
+    if (!h.has_length && h.answer.http != 204) {
         return ANSWER_BAD;
     }
-    if (rest.n < length) {
+    if (h.rest.n < h.length) {
         return ANSWER_MORE;
     }
-    found.body = (struct str){rest.p, length};
-    found.len = (size_t)(rest.p - in.p) + length;
-    *a = found;
+    *a = h.answer;
+    a->body = (struct str){h.rest.p, h.length};
+    a->len = (size_t)(h.rest.p - in.p) + h.length;
     return ANSWER_DONE;
 }
 
-/* Where the value of `"key":` starts; the end of the body when there is none. The key is given with
- * its quotes and looked for by them, so most of the body is skipped by memchr. */
-static size_t value_at(struct str body, struct str key)
+enum answer_found answer_read_stream(struct str in, struct answer *a)
 {
-    assert(key.n > 2);
+    struct head h;
+    enum answer_found found = read_head(in, &h);
+    if (found == ANSWER_DONE) {
+        *a = h.answer;
+        a->body = h.rest;
+        a->len = in.n;
+    }
+    return found;
+}
+
+/* Where the value of `"name":` starts; the end of the body when there is none. Looked for by its
+ * quotes, so most of the body is skipped by memchr. */
+static size_t value_at(struct str body, struct str name)
+{
     size_t at = 0;
-    while (at + key.n < body.n) {
-        const char *quote = memchr(body.p + at, '"', body.n - at - key.n);
+    while (at + name.n + 2 < body.n) {
+        const char *quote = memchr(body.p + at, '"', body.n - at - name.n - 2);
         if (!quote) {
             break;
         }
-        at = (size_t)(quote - body.p);
-        if (memcmp(quote, key.p, key.n) != 0) {
-            at++;
+        at = (size_t)(quote - body.p) + 1;
+        if (memcmp(quote + 1, name.p, name.n) != 0 || quote[name.n + 1] != '"') {
             continue;
         }
-        at += key.n;
-        while (at < body.n && (body.p[at] == ' ' || body.p[at] == ':')) {
-            at++;
+        size_t value = at + name.n + 1;
+        while (value < body.n && body.p[value] == ' ') {
+            value++;
         }
-        return at;
+        if (value == body.n || body.p[value] != ':') {
+            continue; /* a text that happens to be that word */
+        }
+        value++;
+        while (value < body.n && body.p[value] == ' ') {
+            value++;
+        }
+        return value;
     }
     return body.n;
 }
@@ -160,13 +190,13 @@ static struct str string_at(struct str body, size_t at)
     return end ? (struct str){from, (size_t)(end - from)} : (struct str){0};
 }
 
-bool answer_order_id(struct str body, struct uid *id)
+struct str answer_text(struct str body, const char *name)
 {
-    struct str text = string_at(body, value_at(body, STR("\"id\"")));
-    return text.n > 0 && uid_parse("ord_", text, id);
+    return string_at(body, value_at(body, str_from(name)));
 }
 
-struct str answer_code(struct str body)
+bool answer_order_id(struct str body, struct uid *id)
 {
-    return string_at(body, value_at(body, STR("\"code\"")));
+    struct str text = answer_text(body, "id");
+    return text.n > 0 && uid_parse("ord_", text, id);
 }

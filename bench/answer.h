@@ -1,7 +1,7 @@
-/* answer.h - just enough of HTTP/1.1 to read the answers of a rush.
+/* answer.h - just enough of HTTP/1.1 to read the answers of a run.
  *
- * Knows status line, Content-Length, Connection and Retry-After; an answer framed in any other way is bad, not
- * guessed at. Looks at the caller's bytes in place, allocates nothing. Any thread.
+ * Knows status line, Content-Length, Connection and Retry-After; an answer framed in any other way is
+ * bad, not guessed at. Looks at the caller's bytes in place, allocates nothing. Any thread.
  */
 #pragma once
 
@@ -25,5 +25,8 @@ struct answer {
 enum answer_found answer_read(struct str in, struct answer *a);
 /* The order id in `"id":"ord_…"` of a body; false when there is none. */
 bool answer_order_id(struct str body, struct uid *id);
-/* The text in `"code":"…"` of a problem; empty when there is none. Points into body. */
-struct str answer_code(struct str body);
+/* The text in `"name":"…"`, the first of that name; empty when there is none. Points into body. */
+struct str answer_text(struct str body, const char *name);
+/* Reads the head of a stream, whose body ends with its connection: ANSWER_DONE when the head is whole. *a
+ * has what came of the body so far. */
+enum answer_found answer_read_stream(struct str in, struct answer *a);

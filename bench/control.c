@@ -7,14 +7,14 @@
 
 #include <curl/curl.h>
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum {
     ANSWER_BYTES_MAX = 1 << 20,
-    CALL_TIMEOUT_S = 30,
+    SALE_BYTES_MAX = 1 << 18,
+    CALL_TIMEOUT_MS = 30000,
     OPEN_WITHIN_MS = 15000,
     OPEN_POLL_MS = 20,
     STARTS_IN_MS = 500, /* from now: published before it opens, as sales are */
@@ -78,7 +78,8 @@ const char *control_error(const struct control *c)
 
 /* POSTs body, or GETs when it is NULL. *http is set when there was an answer; then c->answer has
  * its bytes. */
-static bool control_send(struct control *c, const char *path, const char *body, long *http)
+static bool control_send(struct control *c, const char *path, const char *body, long timeout_ms,
+                         long *http)
 {
     char url[512];
     const struct bench_host *host = &c->options->hosts[0];
@@ -89,7 +90,7 @@ static bool control_send(struct control *c, const char *path, const char *body, 
     buf_reset(&c->answer);
     curl_easy_setopt(c->curl, CURLOPT_URL, url);
     curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, c->headers);
-    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long)CALL_TIMEOUT_S);
+    curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, timeout_ms);
     curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
     curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -110,7 +111,7 @@ static bool control_send(struct control *c, const char *path, const char *body, 
 static json_t *control_call(struct control *c, const char *path, const char *body)
 {
     long http = 0;
-    if (!control_send(c, path, body, &http)) {
+    if (!control_send(c, path, body, CALL_TIMEOUT_MS, &http)) {
         return NULL;
     }
     json_t *j = c->answer.len ? json_loadb(c->answer.data, c->answer.len, 0, NULL) : NULL;
@@ -131,23 +132,46 @@ static enum status control_post(struct control *c, const char *path, const char 
     return j ? ST_OK : ST_UNAVAILABLE;
 }
 
-static enum status create_sale(struct control *c, const char *sale)
+bool control_get(struct control *c, const char *path, long timeout_ms, struct str *body)
 {
-    char starts[CLOCK_TEXT_LEN + 1] = "";
-    char ends[CLOCK_TEXT_LEN + 1] = "";
-    char body[1024];
+    long http = 0;
+    if (!control_send(c, path, NULL, timeout_ms, &http) || http != 200) {
+        return false;
+    }
+    *body = (struct str){c->answer.data, c->answer.len};
+    return body->n > 0;
+}
+
+static void write_sale(struct buf *b, const struct options *o, const struct scenario *s,
+                       const char *sale)
+{
+    char sku[CROWD_SKU_LEN + 1];
     int64_t now_ms = clock_wall_ms();
-    clock_format(now_ms + STARTS_IN_MS - c->options->started_ago_s * INT64_C(1000), starts);
-    clock_format(now_ms + LASTS_MS, ends);
-    int n = snprintf(body, sizeof(body),
-                     "{\"id\":\"%s\",\"name\":\"Rush\",\"kind\":\"flash\",\"currency\":\"CNY\","
-                     "\"starts_at\":\"%s\",\"ends_at\":\"%s\",\"pay_within_s\":%d,"
-                     "\"shards\":%u,\"items\":[{\"sku\":\"%s\",\"name\":\"Unit\",\"price\":9900,"
-                     "\"stock\":%u,\"limit\":%u}]}",
-                     sale, starts, ends, PAY_WITHIN_S, c->options->shards, CROWD_SKU,
-                     c->options->units, c->options->qty);
-    assert(n > 0 && (size_t)n < sizeof(body));
-    return control_post(c, "/v1/sales", body);
+    BUF_LIT(b, "{\"id\":");
+    buf_json(b, str_from(sale));
+    BUF_LIT(b, ",\"name\":\"Load\",\"kind\":\"flash\",\"currency\":\"CNY\",\"starts_at\":");
+    buf_json_time(b, now_ms + STARTS_IN_MS - o->started_ago_us / 1000);
+    BUF_LIT(b, ",\"ends_at\":");
+    buf_json_time(b, now_ms + LASTS_MS);
+    buf_printf(b, ",\"pay_within_s\":%u,\"shards\":%u,\"items\":[",
+               s->pay_within_s ? s->pay_within_s : PAY_WITHIN_S, s->shards);
+    for (uint32_t i = 0; i < s->items; i++) {
+        crowd_sku(i, sku);
+        buf_printf(b, "%s{\"sku\":\"%s\",\"name\":\"Unit\",\"price\":%u,\"stock\":%u,\"limit\":%u}",
+                   i > 0 ? "," : "", sku, s->price, s->units, s->limit);
+    }
+    BUF_LIT(b, "]}");
+    buf_append(b, "", 1);
+}
+
+static enum status create_sale(struct control *c, const struct scenario *s, const char *sale)
+{
+    struct buf body;
+    buf_init(&body, SALE_BYTES_MAX);
+    write_sale(&body, c->options, s, sale);
+    enum status st = body.overflow ? ST_INTERNAL : control_post(c, "/v1/sales", body.data);
+    buf_fini(&body);
+    return st;
 }
 
 static bool sale_is_open(struct control *c, const char *sale)
@@ -164,11 +188,11 @@ static bool sale_is_open(struct control *c, const char *sale)
     return is_open;
 }
 
-enum status control_open_sale(struct control *c, const char *sale)
+enum status control_open_sale(struct control *c, const struct scenario *s, const char *sale)
 {
     static const struct timespec poll = {0, OPEN_POLL_MS * 1000000L};
     char path[128];
-    enum status st = create_sale(c, sale);
+    enum status st = create_sale(c, s, sale);
     if (st != ST_OK) {
         return st;
     }

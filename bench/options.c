@@ -1,112 +1,95 @@
 #include "options.h"
 
+#include "values.h"
+
 #include <curl/curl.h>
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-static const char help[] =
-    "Usage: snapup-bench rush [options]\n"
-    "\n"
-    "Creates a flash sale, lets a crowd of shoppers rush it, and proves the outcome: compares its "
-    "own\n"
-    "journal of acknowledged orders with MariaDB row by row and asks for the audit.\n"
-    "\n"
-    "Load\n"
-    "  --url URL[,URL]...   service to rush, or instances of it   [http://127.0.0.1:8080]\n"
-    "  --shoppers N         shoppers                              [200000]\n"
-    "  --units N            units for sale                        [50000]\n"
-    "  --unlimited          enough units for everybody: measures durable orders alone\n"
-    "  --connections N      connections, one request each at a time  [256]\n"
-    "  --qty N              units per order                       [1]\n"
-    "  --timeout S          seconds until a request counts as unanswered  [30]\n"
-    "  --shards N           shards of the sale                    [1]\n"
-    "  --started-ago S      the sale began S seconds ago, for a service whose clock is wrong  [0]\n"
-    "\n"
-    "A crowd that keeps trying\n"
-    "  --persist S          whoever got no answer, or one that asks to try again, does so with "
-    "the\n"
-    "                       same key for S seconds; connections are opened again without end  "
-    "[0]\n"
-    "  --impatient          at once, whatever Retry-After says\n"
-    "  --again PERCENT      so many who got an order ask for it once more  [0]\n"
-    "  --async PERCENT      so many prefer a 202 (respond-async)  [0]\n"
-    "  --queue-may-vanish   a 202 whose order never came breaks nothing: Redis will lose its "
-    "log\n"
-    "  --rate N             so many set out each second; all the rest at once after SIGUSR1  "
-    "[no pace]\n"
-    "\n"
-    "Credentials\n"
-    "  --key KEY            storefront key, creates the sale      [sk_demo]\n"
-    "  --kid ID             signing key of the shoppers' tokens   [demo]\n"
-    "  --secret TEXT        its secret                            [demo-signing-secret]\n"
-    "\n"
-    "MariaDB, to compare with\n"
-    "  --sql ADDRESS        unix:/path or host:port               [$SNAPUP_SQL]\n"
-    "  --sql-user NAME      [$SNAPUP_SQL_USER or snapup]; password from $SNAPUP_SQL_PASSWORD\n"
-    "  --sql-database NAME  [$SNAPUP_SQL_DATABASE or snapup]\n"
-    "\n"
-    "Report\n"
-    "  --json               one JSON object instead of text\n"
-    "  --progress FILE      while it runs, a JSON line every 50 ms\n"
-    "  --help\n"
-    "\n"
-    "Exit code: 0 every promise kept, 1 a promise broken, 2 usage, 3 the run could not be set up "
-    "or\n"
-    "compared, 4 the run is not valid (nothing sold, connections failed, interrupted).\n"
-    "\n"
-    "Examples\n"
-    "  export SNAPUP_SQL=unix:$PWD/var/run/mariadb.sock\n"
-    "  snapup-bench rush                                   200,000 shoppers for 50,000 units\n"
-    "  snapup-bench rush --unlimited --shoppers 100000     how many durable orders a second\n"
-    "  snapup-bench rush --units 1 --shoppers 1000         a thousand for the last one\n";
-
-const char *options_help(void)
-{
-    return help;
-}
-
-enum { TEXT, NUMBER, FLAG };
+enum { TEXT, FLAG, DURATION };
 
 struct option_row {
     const char *name;
     int kind;
-    size_t offset;     /* of the field in struct options */
-    uint32_t min, max; /* NUMBER */
+    size_t offset; /* of the field in struct options */
+    const char *value, *help;
 };
 
 #define AT(field) offsetof(struct options, field)
 
 static const struct option_row rows[] = {
-    {"url", TEXT, AT(url), 0, 0},
-    {"shoppers", NUMBER, AT(shoppers), 1, BENCH_SHOPPERS_MAX},
-    {"units", NUMBER, AT(units), 1, 1000000000},
-    {"unlimited", FLAG, AT(unlimited), 0, 0},
-    {"connections", NUMBER, AT(connections), 1, BENCH_CONNECTIONS_MAX},
-    {"qty", NUMBER, AT(qty), 1, 100},
-    {"timeout", NUMBER, AT(timeout_s), 1, 600},
-    {"shards", NUMBER, AT(shards), 1, 64},
-    {"started-ago", NUMBER, AT(started_ago_s), 0, 3 * 3600},
-    {"persist", NUMBER, AT(persist_s), 0, 3600},
-    {"impatient", FLAG, AT(impatient), 0, 0},
-    {"again", NUMBER, AT(again_percent), 0, 100},
-    {"async", NUMBER, AT(async_percent), 0, 100},
-    {"queue-may-vanish", FLAG, AT(queue_may_vanish), 0, 0},
-    {"rate", NUMBER, AT(rate), 0, 1000000},
-    {"key", TEXT, AT(key), 0, 0},
-    {"kid", TEXT, AT(kid), 0, 0},
-    {"secret", TEXT, AT(secret), 0, 0},
-    {"sql", TEXT, AT(sql), 0, 0},
-    {"sql-user", TEXT, AT(sql_user), 0, 0},
-    {"sql-database", TEXT, AT(sql_database), 0, 0},
-    {"json", FLAG, AT(json), 0, 0},
-    {"progress", TEXT, AT(progress), 0, 0},
+    {"url", TEXT, AT(url), "URL[,URL]...", "the service, or instances of it"},
+    {"scenarios", TEXT, AT(scenarios), "DIR", "where scenarios are [$SNAPUP_BENCH_SCENARIOS]"},
+    {"started-ago", DURATION, AT(started_ago_us), "TIME",
+     "the sale began so long ago, for a service whose clock is wrong"},
+    {"late-max", DURATION, AT(late_max_us), "TIME",
+     "open load: the run is not valid when p99 of the tool's own lateness is above [1ms]"},
+    {"queue-may-vanish", FLAG, AT(queue_may_vanish), NULL,
+     "a 202 whose order never came breaks nothing: Redis will lose its log"},
+    {"no-proof", FLAG, AT(no_proof), NULL, "nothing is compared: for other services"},
+    {"json", TEXT, AT(json), "FILE|-", "the report for programs"},
+    {"progress", TEXT, AT(progress), "FILE", "while it runs, a JSON line every 50 ms"},
+    {"quiet", FLAG, AT(quiet), NULL, "shows nothing while it runs"},
+    {"watch", TEXT, AT(watch), "NAME=PID,...", "processes whose processor time is shown"},
+    {"key", TEXT, AT(key), "KEY", "storefront key, creates the sale [sk_demo]"},
+    {"kid", TEXT, AT(kid), "ID", "signing key of the shoppers' tokens [demo]"},
+    {"secret", TEXT, AT(secret), "TEXT", "its secret [demo-signing-secret]"},
+    {"sql", TEXT, AT(sql), "ADDRESS", "MariaDB: unix:/path or host:port [$SNAPUP_SQL]"},
+    {"sql-user", TEXT, AT(sql_user), "NAME",
+     "[$SNAPUP_SQL_USER or snapup]; password from $SNAPUP_SQL_PASSWORD"},
+    {"sql-database", TEXT, AT(sql_database), "NAME", "[$SNAPUP_SQL_DATABASE or snapup]"},
 };
 
-enum { ROWS = sizeof(rows) / sizeof(rows[0]), OPTION_HELP = 1000 };
+enum { ROWS = sizeof(rows) / sizeof(rows[0]), SETTINGS_MAX = 32, OPTION_HELP = 1000 };
+
+static void help_row(const char *name, const char *value, const char *text)
+{
+    char left[64];
+    snprintf(left, sizeof(left), "--%s%s%s", name, value ? " " : "", value ? value : "");
+    printf("  %-24s %s\n", left, text);
+}
+
+void options_help(void)
+{
+    const struct setting *s;
+    puts("Usage: snapup-bench run SCENARIO [option]...\n"
+         "       snapup-bench rush [option]...           a scenario's name is enough\n"
+         "\n"
+         "Plays a crowd of shoppers, and proves the outcome: compares its own journal of "
+         "acknowledged\n"
+         "orders with MariaDB row by row and asks for the audit. A scenario is a name out of\n"
+         "bench/scenarios, or the path of a file.\n"
+         "\n"
+         "The run");
+    for (int i = 0; i < ROWS; i++) {
+        help_row(rows[i].name, rows[i].value, rows[i].help);
+    }
+    puts("\nSettings of the scenario, in place of its own");
+    for (unsigned i = 0; (s = scenario_setting(i)); i++) {
+        help_row(s->key, s->is_flag ? NULL : s->value, s->help);
+    }
+    puts("\nPLAN: closed (whoever's connection is free takes the next shopper), or segments joined "
+         "by\n"
+         "`then`: constant 2000/s for 30s, ramp 0/s to 5000/s for 30s, poisson 2000/s for 30s,\n"
+         "spike 50000, steps 1000/s 2000/s for 10s each, pause 5s, replay FILE.\n"
+         "SIGUSR1 ends the plan: all who are left come at once. SIGINT ends the run and reports.\n"
+         "\n"
+         "Exit code: 0 every promise kept, 1 a promise broken, 2 usage, 3 the run could not be set "
+         "up\n"
+         "or compared, 4 the run is not valid (nothing sold, connections failed, interrupted, the "
+         "tool\n"
+         "itself was late).\n"
+         "\n"
+         "Examples\n"
+         "  export SNAPUP_SQL=unix:$PWD/var/run/mariadb.sock\n"
+         "  snapup-bench rush                                   200,000 shoppers for 50,000 units\n"
+         "  snapup-bench rush --units enough                    how many durable orders a second\n"
+         "  snapup-bench rush --units 1 --shoppers 1000         a thousand for the last one\n"
+         "  snapup-bench steady --arrivals 'poisson 3000/s for 1min'");
+}
 
 static const char *env_or(const char *name, const char *otherwise)
 {
@@ -118,12 +101,8 @@ static void set_defaults(struct options *o)
 {
     *o = (struct options){
         .url = "http://127.0.0.1:8080",
-        .shoppers = 200000,
-        .units = 50000,
-        .connections = 256,
-        .qty = 1,
-        .shards = 1,
-        .timeout_s = 30,
+        .scenarios = env_or("SNAPUP_BENCH_SCENARIOS", NULL),
+        .late_max_us = 1000,
         .key = "sk_demo",
         .kid = "demo",
         .secret = "demo-signing-secret",
@@ -134,28 +113,17 @@ static void set_defaults(struct options *o)
     };
 }
 
-static bool set_number(const struct option_row *row, const char *text, uint32_t *out)
-{
-    char *end = NULL;
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || n < row->min ||
-        n > row->max) {
-        return false;
-    }
-    *out = (uint32_t)n;
-    return true;
-}
-
 static bool set_option(struct options *o, const struct option_row *row, const char *text)
 {
     char *field = (char *)o + row->offset;
     switch (row->kind) {
     case TEXT: memcpy(field, &text, sizeof(text)); return *text != '\0';
     case FLAG: *(bool *)field = true; return true;
-    default: return set_number(row, text, (uint32_t *)(void *)field);
+    default: return value_duration(text, (int64_t *)(void *)field);
     }
 }
+
+/* --- addresses and processes ------------------------------------------------------------------- */
 
 /* Copies one part of the URL; an IPv6 address without its brackets. */
 static bool url_part(CURLU *u, CURLUPart part, unsigned flags, char *out, size_t size)
@@ -206,6 +174,23 @@ static bool read_urls(struct options *o)
     return false;
 }
 
+static bool read_watch(struct options *o)
+{
+    for (const char *at = o->watch; at && *at;) {
+        struct bench_watched *w = &o->watched[o->watched_n];
+        int used = 0;
+        if (o->watched_n == BENCH_WATCHED_MAX ||
+            sscanf(at, "%23[a-z_]=%d%n", w->name, &w->pid, &used) != 2 || w->pid <= 0 ||
+            (at[used] != ',' && at[used] != '\0')) {
+            return false;
+        }
+        o->watched_n++;
+        at += used;
+        at += *at == ',';
+    }
+    return true;
+}
+
 /* Each option is sound by itself; now together. */
 static bool check(struct options *o, char *error, size_t size)
 {
@@ -214,27 +199,99 @@ static bool check(struct options *o, char *error, size_t size)
                  o->url);
         return false;
     }
-    if (!o->sql) {
-        snprintf(error, size, "--sql (or SNAPUP_SQL) is missing: the address of MariaDB");
+    if (!read_watch(o)) {
+        snprintf(error, size, "--watch: want name=PID (or up to %d, with commas), got \"%s\"",
+                 BENCH_WATCHED_MAX, o->watch);
         return false;
     }
-    if (o->unlimited) {
-        o->units = o->shoppers * o->qty;
-    }
-    if (o->units < o->qty) {
-        snprintf(error, size, "--units: fewer than --qty, so that nobody could buy");
+    if (!o->sql && !o->no_proof) {
+        snprintf(error, size, "--sql (or SNAPUP_SQL) is missing: the address of MariaDB");
         return false;
     }
     return true;
 }
 
-enum options_found options_read(struct options *o, int argc, char **argv, char *error, size_t size)
+/* --- scenarios --------------------------------------------------------------------------------- */
+
+/* PREFIX/bin/snapup-bench has its scenarios in PREFIX/share; one that was built in a source tree, in
+ * build/MODE, has them there. */
+bool options_find_scenario(const char *folder, const char *name, char *path, size_t size)
 {
-    struct option long_options[ROWS + 2] = {{"help", no_argument, NULL, OPTION_HELP}};
-    for (int i = 0; i < ROWS; i++) {
-        int takes = rows[i].kind == FLAG ? no_argument : required_argument;
-        long_options[i + 1] = (struct option){rows[i].name, takes, NULL, i};
+    static const char *const beside[] = {"/../share/snapup/scenarios", "/../../bench/scenarios"};
+    char here[1024];
+    if (strchr(name, '/') || strchr(name, '.')) {
+        snprintf(path, size, "%s", name);
+        return access(path, R_OK) == 0;
     }
+    if (folder) {
+        snprintf(path, size, "%s/%s.ini", folder, name);
+        return access(path, R_OK) == 0;
+    }
+    ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
+    here[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(here, '/');
+    if (slash) {
+        *slash = '\0';
+    }
+    for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+        int len = snprintf(path, size, "%s%s/%s.ini", here, beside[i], name);
+        if (len > 0 && (size_t)len < size && access(path, R_OK) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct override {
+    const char *key, *value;
+};
+
+static bool load_scenario(const struct options *o, struct scenario *s, const char *name,
+                          const struct override *overrides, unsigned n, char *error, size_t size)
+{
+    char path[2048];
+    char why[512];
+    scenario_init(s);
+    if (!options_find_scenario(o->scenarios, name, path, sizeof(path))) {
+        snprintf(error, size, "%s: no such scenario", name);
+        return false;
+    }
+    if (scenario_read(s, path, error, size) != ST_OK) {
+        return false;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (scenario_set(s, overrides[i].key, overrides[i].value, why, sizeof(why)) != ST_OK) {
+            snprintf(error, size, "--%s", why);
+            return false;
+        }
+    }
+    return scenario_check(s, error, size) == ST_OK;
+}
+
+/* First the options, then the settings of a scenario, then the end. */
+static unsigned make_long_options(struct option *to)
+{
+    const struct setting *s;
+    unsigned n = 0;
+    for (; n < ROWS; n++) {
+        int takes = rows[n].kind == FLAG ? no_argument : required_argument;
+        to[n] = (struct option){rows[n].name, takes, NULL, (int)n};
+    }
+    for (unsigned i = 0; (s = scenario_setting(i)); i++, n++) {
+        to[n] = (struct option){s->key, s->is_flag ? no_argument : required_argument, NULL, (int)n};
+    }
+    to[n] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+    to[n + 1] = (struct option){0};
+    return n;
+}
+
+enum options_found options_read(struct options *o, struct scenario *s, int argc, char **argv,
+                                char *error, size_t size)
+{
+    struct option long_options[ROWS + SETTINGS_MAX + 2];
+    struct override overrides[64];
+    unsigned n = 0;
+    int known = (int)make_long_options(long_options);
     set_defaults(o);
     optind = 1;
     opterr = 0;
@@ -242,13 +299,15 @@ enum options_found options_read(struct options *o, int argc, char **argv, char *
         if (c == OPTION_HELP) {
             return OPTIONS_HELP;
         }
-        if (c < 0 || c >= ROWS) {
+        if (c < 0 || c >= known) {
             snprintf(error, size, "%s: unknown, or its value is missing", argv[optind - 1]);
             return OPTIONS_WRONG;
         }
-        if (!set_option(o, &rows[c], optarg)) {
-            snprintf(error, size, "--%s: \"%s\" is empty, not a number or out of bounds",
-                     rows[c].name, optarg);
+        if (c >= ROWS && n < sizeof(overrides) / sizeof(overrides[0])) {
+            overrides[n++] = (struct override){long_options[c].name, optarg ? optarg : "yes"};
+        } else if (c < ROWS && !set_option(o, &rows[c], optarg)) {
+            snprintf(error, size, "--%s: \"%s\" is empty, or no duration such as 30s", rows[c].name,
+                     optarg);
             return OPTIONS_WRONG;
         }
     }
@@ -256,5 +315,6 @@ enum options_found options_read(struct options *o, int argc, char **argv, char *
         snprintf(error, size, "%s: options begin with --", argv[optind]);
         return OPTIONS_WRONG;
     }
-    return check(o, error, size) ? OPTIONS_RUN : OPTIONS_WRONG;
+    bool good = load_scenario(o, s, argv[0], overrides, n, error, size) && check(o, error, size);
+    return good ? OPTIONS_RUN : OPTIONS_WRONG;
 }

@@ -1,17 +1,27 @@
-/* options.h - what a rush is asked to do: command line, environment, defaults.
+/* options.h - what a run is asked to do beside its scenario: command line, environment, defaults.
  *
  * Filled once in main, read-only afterwards. Strings point into argv, the environment or literals.
+ * Settings of the scenario that the command line overrides go into the scenario.
  */
 #pragma once
+
+#include "scenario.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* Exit codes of snapup-bench. */
-enum bench_exit { BENCH_KEPT, BENCH_BROKEN, BENCH_USAGE, BENCH_SETUP, BENCH_INVALID };
+enum bench_exit {
+    BENCH_KEPT,
+    BENCH_BROKEN,
+    BENCH_USAGE,
+    BENCH_SETUP,
+    BENCH_INVALID,
+    BENCH_THRESHOLD,
+};
 
-enum { BENCH_SHOPPERS_MAX = 4000000, BENCH_CONNECTIONS_MAX = 50000, BENCH_URLS_MAX = 8 };
+enum { BENCH_URLS_MAX = 8, BENCH_WATCHED_MAX = 6, BENCH_FAIL_IF_MAX = 16 };
 
 /* Where an instance of the service listens. */
 struct bench_host {
@@ -19,26 +29,27 @@ struct bench_host {
     char port[8];   /* decimal */
 };
 
+/* A process whose processor time is shown. */
+struct bench_watched {
+    char name[24];
+    int pid;
+};
+
 struct options {
     const char *url;                         /* as given: one, or several with commas between */
     struct bench_host hosts[BENCH_URLS_MAX]; /* from url */
     uint32_t hosts_n;
-    uint32_t shoppers;
-    uint32_t units;
-    uint32_t shards;        /* of the sale */
-    uint32_t started_ago_s; /* how long the sale has been open when it is published */
-    uint32_t connections;
-    uint32_t qty;           /* units per order, also the limit per shopper */
-    uint32_t timeout_s;     /* of one request */
-    uint32_t rate;          /* shoppers a second; 0: no pace */
-    uint32_t persist_s;     /* how long a shopper keeps trying; 0: one try */
-    uint32_t again_percent; /* of shoppers who got an order ask for it once more */
-    uint32_t async_percent; /* of shoppers prefer a 202 */
-    bool impatient;         /* shoppers ask again at once, whatever Retry-After says */
+    const char *scenarios;  /* folder of scenarios; NULL: where they are found */
+    int64_t started_ago_us; /* how long the sale has been open when it is published */
+    int64_t late_max_us;    /* a run whose p99 of lateness is above is not valid */
     bool queue_may_vanish;  /* the log of Redis is going to be lost, and what it alone knows */
-    bool unlimited;         /* units follow from shoppers and qty */
-    bool json;
-    const char *progress;     /* file to write a line to, many times a second; NULL: none */
+    bool no_proof;          /* nothing is compared */
+    bool quiet;             /* nothing is shown while it runs */
+    const char *json;       /* file for the report, "-" for standard output; NULL: none */
+    const char *progress;   /* file to write a line to, many times a second; NULL: none */
+    const char *watch;      /* as given: name=PID,name=PID */
+    struct bench_watched watched[BENCH_WATCHED_MAX]; /* from watch */
+    unsigned watched_n;
     const char *key;          /* storefront's */
     const char *kid, *secret; /* sign the shoppers' tokens */
     const char *sql, *sql_user, *sql_password, *sql_database;
@@ -46,7 +57,11 @@ struct options {
 
 enum options_found { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_WRONG };
 
-/* argv[0] is the subcommand's name. OPTIONS_HELP: asked for it. OPTIONS_WRONG: error says why. */
-enum options_found options_read(struct options *o, int argc, char **argv, char *error, size_t size);
-/* Usage, options and examples. Static text. */
-const char *options_help(void);
+/* argv[0] is the scenario, a name or a path: it is found, read and overridden by the options that
+ * follow. OPTIONS_HELP: asked for it. OPTIONS_WRONG: error says why. */
+enum options_found options_read(struct options *o, struct scenario *s, int argc, char **argv,
+                                char *error, size_t size);
+/* The path of a scenario; false when there is none of that name. */
+bool options_find_scenario(const char *folder, const char *name, char *path, size_t size);
+/* Usage, options and examples. */
+void options_help(void);

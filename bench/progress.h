@@ -1,4 +1,4 @@
-/* progress.h - tells another program how a rush is going, many times a second.
+/* progress.h - tells another program how a run is going, many times a second.
  *
  * A JSON line each, flushed: `t` (monotonic seconds, CLOCK_MONOTONIC), counters since the start, and
  * `fresh`: when the youngest request began that got a 201. A service that failed sells again by the
@@ -7,12 +7,12 @@
  */
 #pragma once
 
-#include "rush.h"
+#include "load.h"
 
 #include <stdio.h>
 
 /* Opens path; NULL as path writes nothing. False when it cannot be written. */
 bool progress_open(const char *path, FILE **out);
 /* Writes one line; does nothing without a file. */
-void progress_write(FILE *out, const struct rush *r, int64_t now_us);
+void progress_write(FILE *out, const struct load_now *now, int64_t now_us);
 void progress_close(FILE **out);

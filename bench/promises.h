@@ -27,5 +27,6 @@ struct verdict {
 };
 
 /* Pure: the verdict on each promise. */
-void promises_judge(const struct options *o, const struct journal *journal,
-                    const struct ledger *ledger, struct verdict verdicts[PROMISE_COUNT]);
+void promises_judge(const struct options *o, const struct scenario *s,
+                    const struct journal *journal, const struct ledger *ledger,
+                    struct verdict verdicts[PROMISE_COUNT]);

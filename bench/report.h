@@ -1,10 +1,12 @@
-/* report.h - what a rush did, as text for people or one JSON object for programs.
+/* report.h - what a run did: as one JSON object for programs, and that object as text for people.
  *
- * Only writes; every figure was computed before, the rates are computed here. One thread.
+ * Only writes; figures were measured before, rates are computed here. Text is made from the JSON, so
+ * that no figure is worked out twice. One thread.
  */
 #pragma once
 
-#include "client.h"
+#include "figures.h"
+#include "options.h"
 #include "promises.h"
 
 #include <jansson.h>
@@ -13,15 +15,20 @@
 
 struct report {
     const struct options *options;
-    const struct crowd *crowd;
+    const struct scenario *scenario;
+    bool closed;
+    const char *sale;
     const struct journal *journal;
-    const struct rush *rush;
-    const struct ledger *ledger;    /* NULL, like audit: the outcome could not be compared */
+    const struct figures *figures;
+    int64_t started_ms, start_us;   /* wall and monotonic */
+    int64_t user_us, system_us;     /* processor time of the load's threads */
+    const struct ledger *ledger;    /* NULL, like audit: the outcome was not compared */
     const struct verdict *verdicts; /* PROMISE_COUNT of them, with ledger */
-    const json_t *audit;
+    json_t *audit;
     enum bench_exit result;
     const char *invalid; /* why the run is not valid; NULL when it is */
 };
 
-void report_text(const struct report *rp, FILE *out);
-void report_json(const struct report *rp, FILE *out);
+/* The caller owns it; NULL without memory. */
+json_t *report_json(const struct report *rp);
+void report_text(const json_t *run, FILE *out);

@@ -7,15 +7,29 @@ enum {
     BACKOFF_FIRST_US = 25000,
     BACKOFF_LAST_US = 1000000,
     IMPATIENT_US = 5000,
-    REPEAT_WITHIN_US = 2000000,
     SECOND_US = 1000000,
 };
 
+static void plan_next(struct turns *t)
+{
+    int64_t at_us = 0;
+    if (t->next == t->conf.shoppers) {
+        t->next_us = TURNS_NEVER;
+    } else if (arrivals_closed(t->conf.arrivals)) {
+        t->next_us = t->start_us;
+    } else if (arrivals_next(&t->plan, &at_us)) {
+        int64_t due_us = t->start_us + at_us;
+        t->next_us = due_us < t->hurry_us ? due_us : t->hurry_us;
+    } else {
+        t->next_us = TURNS_NEVER;
+    }
+}
+
 enum status turns_init(struct turns *t, const struct turns_conf *conf)
 {
-    *t = (struct turns){.conf = *conf};
-    t->shoppers = calloc(conf->shoppers, sizeof(*t->shoppers));
-    t->heap = calloc(conf->shoppers, sizeof(*t->heap));
+    *t = (struct turns){.conf = *conf, .hurry_us = TURNS_NEVER, .next_us = TURNS_NEVER};
+    t->shoppers = calloc(conf->shoppers ? conf->shoppers : 1, sizeof(*t->shoppers));
+    t->heap = calloc(conf->shoppers ? conf->shoppers : 1, sizeof(*t->heap));
     if (!t->shoppers || !t->heap) {
         turns_fini(t);
         return ST_INTERNAL;
@@ -30,15 +44,6 @@ void turns_fini(struct turns *t)
     *t = (struct turns){0};
 }
 
-/* SplitMix64: the next of a sequence that the seed fixes, below `below`. */
-static int64_t chance(struct turns *t, int64_t below)
-{
-    uint64_t z = t->conf.seed += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return (int64_t)((z ^ (z >> 31)) % (uint64_t)below);
-}
-
 static void heap_push(struct turns *t, struct turns_waiting entry)
 {
     assert(t->waiting < t->conf.shoppers);
@@ -50,9 +55,9 @@ static void heap_push(struct turns *t, struct turns_waiting entry)
     t->heap[at] = entry;
 }
 
-static uint32_t heap_pop(struct turns *t)
+static struct turns_waiting heap_pop(struct turns *t)
 {
-    uint32_t shopper = t->heap[0].shopper;
+    struct turns_waiting first = t->heap[0];
     struct turns_waiting last = t->heap[--t->waiting];
     uint32_t at = 0;
     for (;;) {
@@ -67,44 +72,68 @@ static uint32_t heap_pop(struct turns *t)
         at = child;
     }
     t->heap[at] = last;
-    return shopper;
+    return first;
 }
 
-void turns_start(struct turns *t, int64_t now_us)
+/* SplitMix64: the next of a sequence that the seed fixes. */
+int64_t turns_chance(struct turns *t, int64_t from, int64_t to)
 {
-    t->start_us = now_us;
+    uint64_t z = t->conf.seed += UINT64_C(0x9E3779B97F4A7C15);
+    assert(from <= to);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return from + (int64_t)((z ^ (z >> 31)) % ((uint64_t)(to - from) + 1));
 }
 
-static bool newcomer_is_due(const struct turns *t, int64_t now_us)
+void turns_start(struct turns *t, int64_t start_us)
 {
-    if (t->next == t->conf.shoppers) {
-        return false;
-    }
-    return t->conf.rate == 0 || now_us >= t->start_us + (int64_t)t->next * SECOND_US / t->conf.rate;
+    t->start_us = start_us;
+    arrivals_begin(t->conf.arrivals, t->conf.first, t->conf.step, &t->plan);
+    plan_next(t);
 }
 
-bool turns_take(struct turns *t, int64_t now_us, uint32_t *shopper)
+bool turns_take_back(struct turns *t, int64_t now_us, uint32_t *shopper, int64_t *due_us)
 {
-    if (t->stopped) {
+    if (t->waiting == 0 || t->stopped || t->heap[0].due_us > now_us) {
         return false;
     }
-    if (t->waiting > 0 && t->heap[0].due_us <= now_us) {
-        *shopper = heap_pop(t);
-    } else if (newcomer_is_due(t, now_us)) {
-        *shopper = t->next++;
-        t->shoppers[*shopper].since_us = now_us;
-    } else {
-        return false;
-    }
+    struct turns_waiting first = heap_pop(t);
+    *shopper = first.shopper;
+    *due_us = first.due_us;
     t->shoppers[*shopper].tries += t->shoppers[*shopper].tries < UINT8_MAX;
     return true;
+}
+
+bool turns_newcomer_due(const struct turns *t, int64_t now_us)
+{
+    return t->next_us <= now_us && !t->stopped;
+}
+
+int64_t turns_take_newcomer(struct turns *t, int64_t now_us)
+{
+    assert(turns_newcomer_due(t, now_us));
+    int64_t due_us = arrivals_closed(t->conf.arrivals) ? now_us : t->next_us;
+    t->shoppers[t->next++] = (struct turns_shopper){.since_us = due_us, .tries = 1};
+    plan_next(t);
+    return due_us;
+}
+
+int64_t turns_back_us(const struct turns *t)
+{
+    return t->waiting > 0 && !t->stopped ? t->heap[0].due_us : TURNS_NEVER;
+}
+
+void turns_plan(struct turns *t, uint32_t shopper, int64_t due_us)
+{
+    t->shoppers[shopper] = (struct turns_shopper){.since_us = due_us};
+    heap_push(t, (struct turns_waiting){due_us, shopper});
 }
 
 /* Twice as long after each try, and never the same for two. */
 static int64_t backoff_us(struct turns *t, unsigned tries, uint32_t after_s)
 {
     if (t->conf.impatient) {
-        return 1 + chance(t, IMPATIENT_US);
+        return turns_chance(t, 1, IMPATIENT_US);
     }
     int64_t longest = BACKOFF_FIRST_US;
     for (unsigned i = 1; i < tries && longest < BACKOFF_LAST_US; i++) {
@@ -112,33 +141,29 @@ static int64_t backoff_us(struct turns *t, unsigned tries, uint32_t after_s)
     }
     int64_t least =
         (int64_t)(after_s < TURNS_AFTER_S_MAX ? after_s : TURNS_AFTER_S_MAX) * SECOND_US;
-    return (least > longest / 2 ? least : longest / 2) + chance(t, longest);
+    return (least > longest / 2 ? least : longest / 2) + turns_chance(t, 0, longest - 1);
 }
 
 bool turns_retry(struct turns *t, uint32_t shopper, int64_t now_us, uint32_t after_s)
 {
     const struct turns_shopper *who = &t->shoppers[shopper];
-    if (t->conf.persist_s == 0) {
+    if (t->conf.persist_us == 0) {
         return false;
     }
     int64_t due_us = now_us + backoff_us(t, who->tries, after_s);
-    if (due_us > who->since_us + (int64_t)t->conf.persist_s * SECOND_US) {
+    if (due_us > who->since_us + t->conf.persist_us) {
         return false;
     }
     heap_push(t, (struct turns_waiting){due_us, shopper});
     return true;
 }
 
-void turns_repeat(struct turns *t, uint32_t shopper, int64_t now_us)
+void turns_hurry(struct turns *t, int64_t now_us)
 {
-    int64_t due_us = now_us + chance(t, REPEAT_WITHIN_US);
-    t->shoppers[shopper] = (struct turns_shopper){.since_us = due_us};
-    heap_push(t, (struct turns_waiting){due_us, shopper});
-}
-
-void turns_hurry(struct turns *t)
-{
-    t->conf.rate = 0;
+    t->hurry_us = now_us;
+    if (t->next_us != TURNS_NEVER && t->next_us > now_us) {
+        t->next_us = now_us;
+    }
 }
 
 void turns_stop(struct turns *t)
@@ -148,5 +173,5 @@ void turns_stop(struct turns *t)
 
 bool turns_over(const struct turns *t)
 {
-    return t->stopped || (t->waiting == 0 && t->next == t->conf.shoppers);
+    return t->stopped || (t->waiting == 0 && t->next_us == TURNS_NEVER);
 }

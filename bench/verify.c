@@ -12,24 +12,35 @@ struct verify {
     struct sql_conf conf;
     struct sql *sql;
     uint32_t qty; /* that every order asked for */
+    bool lapses;  /* an acknowledged order need not be live any more */
 
     /* of the run being compared */
     const struct crowd *crowd;
     struct journal *journal;
     struct ledger *ledger;
-    int64_t item_no, starts_ms;
+    int64_t *item_nos; /* of the sale's items, by their number in the crowd */
+    uint32_t items;
+    int64_t item_min, item_max, starts_ms;
     struct uid last; /* where the next page begins */
     uint32_t rows;   /* of the current page */
     bool malformed;  /* a row was not of the shape we know */
 };
 
-enum status verify_create(const struct options *o, struct verify **out, char *error, size_t size)
+enum status verify_create(const struct options *o, const struct scenario *s, struct verify **out,
+                          char *error, size_t size)
 {
     struct verify *v = calloc(1, sizeof(*v));
-    if (!v) {
+    int64_t *item_nos = calloc(s->items, sizeof(*item_nos));
+    if (!v || !item_nos) {
+        free(v);
+        free(item_nos);
+        snprintf(error, size, "no memory");
         return ST_INTERNAL;
     }
-    v->qty = o->qty;
+    v->item_nos = item_nos;
+    v->items = s->items;
+    v->qty = s->qty;
+    v->lapses = scenario_lapses(s);
     v->conf =
         (struct sql_conf){o->sql, o->sql_user, o->sql_password, o->sql_database, SQL_TIMEOUT_MS};
     enum status st = sql_create(&v->conf, NULL, &v->sql);
@@ -54,12 +65,13 @@ void verify_destroy(struct verify **v)
     if ((*v)->sql) {
         sql_destroy(&(*v)->sql);
     }
+    free((*v)->item_nos);
     free(*v);
     *v = NULL;
 }
 
 /* What MariaDB has of one shopper, live, against what that shopper was told. */
-static void compare_live(struct verify *v, uint32_t shopper, const struct uid *id, int64_t qty)
+static void compare_live(struct verify *v, uint32_t shopper)
 {
     struct ledger *l = v->ledger;
     struct journal_entry *e = &v->journal->shoppers[shopper];
@@ -68,11 +80,7 @@ static void compare_live(struct verify *v, uint32_t shopper, const struct uid *i
     l->denied += e->denied;
     switch ((enum told)e->told) {
     case TOLD_ORDER:
-        if (qty == v->qty && uid_equal(id, &e->order)) {
-            e->matched = true;
-        }
-        break;
-    case TOLD_QUEUED: break; /* any state will do: see mark_queued */
+    case TOLD_QUEUED: break; /* see mark_told */
     case TOLD_NOTHING: l->untold++; break;
     case TOLD_RETRY: l->retryable++; break;
     case TOLD_REFUSAL: l->refused++; break;
@@ -80,10 +88,14 @@ static void compare_live(struct verify *v, uint32_t shopper, const struct uid *i
     }
 }
 
-static void mark_queued(struct verify *v, uint32_t shopper, const struct uid *id)
+/* The order of a 201 has to be as it was asked for; that of a 202 may be in any state. */
+static void mark_told(struct verify *v, uint32_t shopper, const struct uid *id, bool as_asked,
+                      bool live)
 {
     struct journal_entry *e = &v->journal->shoppers[shopper];
     e->queued_found |= e->was_queued && uid_equal(id, &e->queued);
+    e->matched |=
+        e->told == TOLD_ORDER && as_asked && (live || v->lapses) && uid_equal(id, &e->order);
 }
 
 /* A number that is no state is not live; it shows as a missing order. */
@@ -92,32 +104,49 @@ static bool is_live(int64_t state)
     return state > 0 && state < ORDER_STATES && order_live((enum order_state)state);
 }
 
-/* id, shopper, qty, state */
+static bool is_item_of_sale(const struct verify *v, int64_t item)
+{
+    for (uint32_t i = 0; i < v->items; i++) {
+        if (v->item_nos[i] == item) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* id, shopper, qty, state, item */
 static bool on_order(void *arg, const struct sql_val *cols, unsigned n)
 {
     struct verify *v = arg;
     struct ledger *l = v->ledger;
     uint32_t shopper;
-    if (n != 4 || cols[0].type != SQL_T_BYTES || cols[0].s.n != UID_LEN ||
-        cols[1].type != SQL_T_BYTES || cols[2].type != SQL_T_INT || cols[3].type != SQL_T_INT) {
+    if (n != 5 || cols[0].type != SQL_T_BYTES || cols[0].s.n != UID_LEN ||
+        cols[1].type != SQL_T_BYTES || cols[2].type != SQL_T_INT || cols[3].type != SQL_T_INT ||
+        cols[4].type != SQL_T_INT) {
         v->malformed = true;
         return false;
     }
     memcpy(v->last.b, cols[0].s.p, UID_LEN);
     v->rows++;
-    l->rows++;
     bool ours = crowd_shopper(v->crowd, cols[1].s, &shopper);
-    if (ours) {
-        mark_queued(v, shopper, &v->last);
+    if (!ours && !is_item_of_sale(v, cols[4].i)) {
+        return true; /* of a sale that was made in between */
     }
-    if (!is_live(cols[3].i)) {
+    l->rows++;
+    bool live = is_live(cols[3].i);
+    bool as_asked =
+        cols[2].i == v->qty && ours && v->item_nos[crowd_item(v->crowd, shopper)] == cols[4].i;
+    if (ours) {
+        mark_told(v, shopper, &v->last, as_asked, live);
+    }
+    if (!live) {
         return true;
     }
     l->live++;
     l->live_units += (uint64_t)cols[2].i;
-    l->wrong_qty += cols[2].i != v->qty;
+    l->wrong_qty += ours && !as_asked;
     if (ours) {
-        compare_live(v, shopper, &v->last, cols[2].i);
+        compare_live(v, shopper);
     } else {
         l->strangers++;
     }
@@ -140,28 +169,47 @@ static bool on_numbers(void *arg, const struct sql_val *cols, unsigned n)
     return false;
 }
 
+/* no, sku, starts_ms; the sku leads back to the item's number */
+static bool on_item(void *arg, const struct sql_val *cols, unsigned n)
+{
+    struct verify *v = arg;
+    char sku[CROWD_SKU_LEN + 1];
+    if (n != 3 || cols[0].type != SQL_T_INT || cols[1].type != SQL_T_BYTES ||
+        cols[2].type != SQL_T_INT) {
+        v->malformed = true;
+        return false;
+    }
+    crowd_sku(v->rows, sku);
+    v->malformed |= v->rows == v->items || !str_equal(cols[1].s, str_from(sku));
+    if (v->malformed) {
+        return false;
+    }
+    v->item_nos[v->rows++] = cols[0].i;
+    v->item_min = v->rows == 1 || cols[0].i < v->item_min ? cols[0].i : v->item_min;
+    v->item_max = v->rows == 1 || cols[0].i > v->item_max ? cols[0].i : v->item_max;
+    v->starts_ms = cols[2].i;
+    return true;
+}
+
 static enum status find_sale(struct verify *v)
 {
-    struct numbers got = {0};
-    const struct sql_val args[] = {SQL_Z(v->crowd->sale), SQL_Z(CROWD_SKU)};
+    const struct sql_val args[] = {SQL_Z(v->crowd->sale)};
+    v->rows = 0;
     enum status st = sql_run(v->sql,
-                             "SELECT i.no, s.starts_ms FROM sales s JOIN items i ON i.sale = s.no "
-                             "WHERE s.id = ? AND i.sku = ?",
-                             args, 2, on_numbers, &got, NULL);
-    if (st == ST_OK && got.n == 2) {
-        v->item_no = got.v[0];
-        v->starts_ms = got.v[1];
-    }
-    return st == ST_OK && got.n != 2 ? ST_SALE_NOT_FOUND : st;
+                             "SELECT i.no, i.sku, s.starts_ms FROM sales s JOIN items i "
+                             "ON i.sale = s.no WHERE s.id = ? ORDER BY i.sku",
+                             args, 1, on_item, v, NULL);
+    return st == ST_OK && (v->malformed || v->rows != v->items) ? ST_SALE_NOT_FOUND : st;
 }
 
 static enum status read_stock(struct verify *v)
 {
     struct numbers got = {0};
-    const struct sql_val args[] = {SQL_INT(v->item_no)};
+    const struct sql_val args[] = {SQL_Z(v->crowd->sale)};
     enum status st = sql_run(v->sql,
                              "SELECT CAST(SUM(allocated) AS SIGNED), CAST(SUM(held) AS SIGNED) "
-                             "FROM shard_stock WHERE item = ?",
+                             "FROM shard_stock k JOIN items i ON i.no = k.item "
+                             "JOIN sales s ON s.no = i.sale WHERE s.id = ?",
                              args, 1, on_numbers, &got, NULL);
     if (st == ST_OK && got.n == 2) {
         v->ledger->allocated = got.v[0];
@@ -175,13 +223,13 @@ static enum status read_orders(struct verify *v)
 {
     v->last = uid_floor(v->starts_ms);
     do {
-        const struct sql_val args[] = {SQL_BYTES(v->last.b, UID_LEN), SQL_INT(v->item_no),
-                                       SQL_INT(PAGE_ROWS)};
+        const struct sql_val args[] = {SQL_BYTES(v->last.b, UID_LEN), SQL_INT(v->item_min),
+                                       SQL_INT(v->item_max), SQL_INT(PAGE_ROWS)};
         v->rows = 0;
         enum status st = sql_run(v->sql,
-                                 "SELECT id, shopper, qty, state FROM orders "
-                                 "WHERE id > ? AND item = ? ORDER BY id LIMIT ?",
-                                 args, 3, on_order, v, NULL);
+                                 "SELECT id, shopper, qty, state, item FROM orders "
+                                 "WHERE id > ? AND item BETWEEN ? AND ? ORDER BY id LIMIT ?",
+                                 args, 4, on_order, v, NULL);
         if (st != ST_OK) {
             return st;
         }

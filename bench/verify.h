@@ -18,10 +18,11 @@ struct ledger {
     uint64_t live_units; /* their units */
     int64_t allocated;   /* units given to the sale */
     int64_t held;        /* units it says are taken */
-    uint64_t wrong_qty;  /* live orders with another quantity than was asked for */
+    uint64_t wrong_qty;  /* live orders with another quantity or item than was asked for */
     uint64_t strangers;  /* live orders of shoppers who are not ours */
     uint64_t doubles;    /* live orders past a shopper's first */
-    uint64_t matched;    /* acknowledged orders found: same id, shopper, item, quantity, live */
+    uint64_t matched;    /* acknowledged orders found: same id, shopper, item, quantity, and live,
+                            unless the scenario lets orders lapse */
     uint64_t missing;    /* acknowledged orders not found so */
     uint64_t untold;     /* live orders whose shopper got no answer */
     uint64_t retryable;  /* live orders whose shopper was asked to try again */
@@ -36,7 +37,8 @@ struct verify; /* the connection to compare through */
 
 /* Connects, so that a wrong address is found before the rush. ST_OK; otherwise error says why. */
 STATUS_MUSTCHECK
-enum status verify_create(const struct options *o, struct verify **out, char *error, size_t size);
+enum status verify_create(const struct options *o, const struct scenario *s, struct verify **out,
+                          char *error, size_t size);
 void verify_destroy(struct verify **v);
 
 /* Fills *ledger and the journal's rows and matched. ST_OK; otherwise error says why. */

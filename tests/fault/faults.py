@@ -71,7 +71,7 @@ FAULTS = (
     Fault("retry_storm", 18, inject.redis_kill, 5, forgets=True, load=("--impatient",)),
     Fault("retry_storm_sql", 18, inject.sql_kill, 3, load=("--impatient",)),
     Fault("clock_ahead", 19, inject.clock_ahead, 4, faketime=True),
-    Fault("clock_back", 19, inject.clock_back, 4, faketime=True, load=("--started-ago", "7200")),
+    Fault("clock_back", 19, inject.clock_back, 4, faketime=True, load=("--started-ago", "7200s")),
     Fault("clock_before_start", 19, inject.clock_back, 2, faketime=True),
     Fault("no_descriptors", 20, inject.daemon_no_descriptors, 5),
     Fault("kill_in_rebuild", 1, inject.kill_in_rebuild, 10, forgets=True),

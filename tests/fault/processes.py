@@ -140,10 +140,14 @@ class Load:
         self.units, self.last, self.partial = units, {"acked": 0, "errors": 0, "fresh": 0.0}, b""
         self.lines = None
         self.counted = 0  # acknowledged orders that a table has taken in already
-        argv = [snapup.BUILD / "snapup-bench", "rush", "--json", "--progress", self.progress_path,
+        shoppers = units + units // 8
+        # They come at the pace until they are told to hurry; how late the tool itself is says nothing here.
+        argv = [snapup.BUILD / "snapup-bench", "run", "rush", "--json", "-", "--quiet",
+                "--progress", self.progress_path, "--late-max", "1h",
                 "--url", ",".join(f"http://{d.address}" for d in world.daemons),
-                "--units", units, "--shoppers", units + units // 8, "--rate", rate, "--persist", PATIENCE_S,
-                "--timeout", 8, "--connections", 400, "--again", 10, "--async", 10, *extra]
+                "--arrivals", f"constant {rate}/s for {shoppers // rate + 1}s", "--units", units,
+                "--shoppers", shoppers, "--persist", f"{PATIENCE_S}s", "--timeout", "8s", "--connections", 400,
+                "--again", 10, "--async", 10, *extra]
         env = snapup.clean_env(sql=world.stack.settings["sql"], sql_user=SQL_USER, sql_password=SQL_PASSWORD)
         self.child = subprocess.Popen([str(a) for a in argv], env=env, cwd=ROOT, stdin=subprocess.DEVNULL,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -61,9 +61,10 @@ class Row:
 
     def judge(self, report, log):
         """Takes in what the load tool found after a rush."""
-        ledger, rush = report["ledger"], report["rush"]
+        ledger, totals = report["ledger"], report["totals"]
+        units = report["settings"]["units"]
         lost = ledger["missing"] + (0 if self.fault.forgets else ledger["queued_lost"])
-        oversold = max(0, ledger["live_units"] - report["units"], rush["orders"] - report["units"])
+        oversold = max(0, ledger["live_units"] - units, totals["orders"] - units)
         doubles = sum(ledger[name] for name in ("doubles", "changed", "denied", "refused", "unsent",
                                                 "strangers", "wrong_qty"))
         audit_ok = report["audit"]["ok"] and all(p["ok"] for p in report["promises"])
@@ -72,8 +73,9 @@ class Row:
         self.oversold += oversold
         self.doubles += doubles
         self.audits += not audit_ok
-        log(f"{self.fault.name}: sale {report['sale']} orders {rush['orders']} refusals {rush['refusals']} "
-            f"errors {rush['errors']} connections lost {rush['lost']} timeouts {rush['timeouts']} {ledger}")
+        log(f"{self.fault.name}: sale {report['sale']} orders {totals['orders']} "
+            f"refusals {totals['refusals']} errors {report['steps'][0]['answers']} "
+            f"connections lost {totals['lost']} timeouts {totals['timeouts']} {ledger}")
         if lost or oversold or doubles or not audit_ok:
             failed = [c for c in report["audit"]["checks"] + report["promises"] if not c["ok"]]
             log(f"{self.fault.name}: BROKEN {failed} pending {report['audit'].get('pending')}", loud=True)
@@ -202,7 +204,7 @@ class Suite:
                 if stuck:
                     break
             report = load.finish(hurry=not row.stuck)
-            row.after += report["rush"]["orders"] - load.counted
+            row.after += report["totals"]["orders"] - load.counted
             row.judge(report, self.log)
         finally:
             load.kill()

@@ -99,9 +99,27 @@ static void codes_are_found(void **state)
 {
     struct str body =
         STR("{\"type\":\"about:blank\",\"status\":409,\"code\":\"sold_out\",\"left\":0}");
-    assert_true(str_equal(answer_code(body), STR("sold_out")));
-    assert_int_equal(answer_code(STR("{\"status\":409}")).n, 0);
-    assert_int_equal(answer_code(STR("{\"code\":null}")).n, 0);
+    assert_true(str_equal(answer_text(body, "code"), STR("sold_out")));
+    assert_int_equal(answer_text(STR("{\"status\":409}"), "code").n, 0);
+    assert_int_equal(answer_text(STR("{\"code\":null}"), "code").n, 0);
+}
+
+static void a_word_that_is_no_name_is_passed_over(void **state)
+{
+    struct str body = STR("{\"why\":\"code\",\"code\" : \"late\",\"codes\":\"x\"}");
+    assert_true(str_equal(answer_text(body, "code"), STR("late")));
+    assert_int_equal(answer_text(STR("[\"code\",\"x\"]"), "code").n, 0);
+}
+
+static void a_stream_begins_with_its_head(void **state)
+{
+    struct answer a = {0};
+    struct str in = STR("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nevent: state\n");
+    assert_int_equal(answer_read_stream((struct str){in.p, 20}, &a), ANSWER_MORE);
+    assert_int_equal(answer_read_stream(in, &a), ANSWER_DONE);
+    assert_true(str_equal(a.body, STR("event: state\n")));
+    assert_int_equal(a.len, in.n);
+    assert_int_equal(answer_read(in, &a), ANSWER_BAD);
 }
 
 static void waits_are_read(void **state)
@@ -125,9 +143,13 @@ static void waits_are_read(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_are_read),    cmocka_unit_test(a_second_answer_is_left_alone),
-        cmocka_unit_test(order_ids_are_found), cmocka_unit_test(codes_are_found),
+        cmocka_unit_test(answers_are_read),
+        cmocka_unit_test(a_second_answer_is_left_alone),
+        cmocka_unit_test(order_ids_are_found),
+        cmocka_unit_test(codes_are_found),
         cmocka_unit_test(waits_are_read),
+        cmocka_unit_test(a_word_that_is_no_name_is_passed_over),
+        cmocka_unit_test(a_stream_begins_with_its_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

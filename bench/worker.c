@@ -1,0 +1,525 @@
+#include "load_priv.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+enum {
+    TICK_US_MAX = 100000, /* how often deadlines are looked at and lost connections opened again */
+    TICK_US_MIN = 5000,
+    AGAIN_WITHIN_US = 2000000,
+};
+
+/* --- intervals --------------------------------------------------------------------------------- */
+
+struct interval *worker_interval(struct worker *w, int64_t now_us)
+{
+    if (now_us >= w->interval_end_us) {
+        uint32_t ahead = (uint32_t)((now_us - w->interval_end_us) / LOAD_INTERVAL_US) + 1;
+        /* Nobody takes them: the current one grows until somebody does. */
+        if (w->interval + ahead < load_taken(w->load) + RING) {
+            w->interval += ahead;
+            w->interval_end_us += (int64_t)ahead * LOAD_INTERVAL_US;
+            atomic_store_explicit(&w->over, w->interval, memory_order_release);
+        }
+    }
+    return &w->ring[w->interval % RING];
+}
+
+/* --- a shopper's way through his steps --------------------------------------------------------- */
+
+static const struct shopper_kind *kind_of(const struct worker *w, uint32_t shopper)
+{
+    const struct scenario *s = w->conf->scenario;
+    if (s->kinds_n == 1) {
+        return &s->kinds[0];
+    }
+    uint32_t at = crowd_draw(worker_global(w, shopper), CROWD_KIND, s->weight);
+    unsigned i = 0;
+    while (at >= s->kinds[i].weight) {
+        at -= s->kinds[i].weight;
+        i++;
+    }
+    return &s->kinds[i];
+}
+
+/* He has nothing else to do. */
+static void leave(struct worker *w, uint32_t shopper)
+{
+    free(w->visits[shopper].kept);
+    w->visits[shopper].kept = NULL;
+}
+
+static void hand_back(struct worker *w)
+{
+    uint32_t n = atomic_load_explicit(&w->active, memory_order_relaxed);
+    assert(n > 0);
+    atomic_store_explicit(&w->active, n - 1, memory_order_relaxed);
+}
+
+/* The same step again, or the next, after the time to think. */
+static void go_on(struct worker *w, uint32_t shopper, int64_t now_us)
+{
+    struct visit *v = &w->visits[shopper];
+    const struct shopper_kind *kind = kind_of(w, shopper);
+    const struct step *step = worker_step(w, shopper);
+    v->first_us = 0;
+    if (++v->repeats >= step->repeat) {
+        v->repeats = 0;
+        if (++v->step == kind->first + kind->steps) {
+            leave(w, shopper);
+            return;
+        }
+        step = worker_step(w, shopper);
+    }
+    int64_t think_us =
+        step->think_to_us > 0 ? turns_chance(&w->turns, step->think_from_us, step->think_to_us) : 0;
+    turns_plan(&w->turns, shopper, now_us + think_us);
+}
+
+/* Letters that could not break a request that they are put into. */
+static bool is_plain(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '\\') {
+            return false;
+        }
+    }
+    return s.n > 0 && s.n <= KEPT_LEN_MAX;
+}
+
+static bool keep_values(struct worker *w, uint32_t shopper, struct str body)
+{
+    struct visit *v = &w->visits[shopper];
+    const struct step *step = worker_step(w, shopper);
+    for (unsigned i = 0; i < step->keep_n; i++) {
+        const struct keep *keep = &step->keep[i];
+        struct str value = answer_text(body, keep->field);
+        if (!is_plain(value)) {
+            return false;
+        }
+        v->kept = v->kept ? v->kept : calloc(1, sizeof(*v->kept));
+        if (!v->kept) {
+            return false;
+        }
+        memcpy(v->kept->text[keep->kept], value.p, value.n);
+        v->kept->n[keep->kept] = (uint16_t)value.n;
+    }
+    return true;
+}
+
+/* It is asked again until it is as the step wants it, or until that takes too long. */
+static void poll_again(struct worker *w, uint32_t shopper, int64_t now_us)
+{
+    const struct visit *v = &w->visits[shopper];
+    const struct step *step = worker_step(w, shopper);
+    if (now_us + step->every_us > v->first_us + step->within_us) {
+        figures_count(w->figures, COUNT_ERRORS, 1);
+        figures_tally(&w->figures->steps[v->step], 200, STR("not_in_time"), false);
+        leave(w, shopper);
+        return;
+    }
+    turns_plan(&w->turns, shopper, now_us + step->every_us);
+}
+
+int64_t worker_streams_us(const struct conn *c)
+{
+    return worker_step(c->worker, c->shopper)->stream_us;
+}
+
+static void count_interval(struct worker *w, const uint64_t before[COUNTS], int64_t latency_us,
+                           int64_t now_us)
+{
+    struct interval *iv = worker_interval(w, now_us);
+    iv->orders += figures_get(w->figures, COUNT_ORDERS) - before[COUNT_ORDERS];
+    iv->refusals += figures_get(w->figures, COUNT_REFUSALS) - before[COUNT_REFUSALS];
+    iv->errors += figures_get(w->figures, COUNT_ERRORS) - before[COUNT_ERRORS];
+    hist_record(&iv->latency, latency_us);
+}
+
+bool worker_answered(struct conn *c, const struct answer *a, int64_t now_us)
+{
+    struct worker *w = c->worker;
+    uint32_t shopper = c->shopper;
+    struct visit *v = &w->visits[shopper];
+    const struct step *step = worker_step(w, shopper);
+    struct told_request rq = {worker_global(w, shopper), v->step, v->planned_us, c->since_us};
+    uint64_t before[COUNTS] = {
+        [COUNT_ORDERS] = figures_get(w->figures, COUNT_ORDERS),
+        [COUNT_REFUSALS] = figures_get(w->figures, COUNT_REFUSALS),
+        [COUNT_ERRORS] = figures_get(w->figures, COUNT_ERRORS),
+    };
+    if (step->until_field[0] != '\0') {
+        rq.planned_us = v->first_us;
+    }
+    enum told_next next = told_answer(&w->telling, &rq, a, now_us);
+    if (next == NEXT_ASTRAY || (next == NEXT_ON && !keep_values(w, shopper, a->body))) {
+        return false;
+    }
+    count_interval(w, before, now_us - v->planned_us, now_us);
+    if (step->stream_us > 0 && next == NEXT_ON) {
+        return true; /* still in hand, until it ends */
+    }
+    hand_back(w);
+    if (w->telling.got_one &&
+        crowd_share(rq.shopper, CROWD_AGAIN, w->conf->scenario->again_percent)) {
+        v->first_us = 0;
+        turns_plan(&w->turns, shopper, now_us + turns_chance(&w->turns, 0, AGAIN_WITHIN_US));
+        return true;
+    }
+    switch (next) {
+    case NEXT_ON: go_on(w, shopper, now_us); break;
+    case NEXT_POLL: poll_again(w, shopper, now_us); break;
+    case NEXT_RETRY:
+        if (!turns_retry(&w->turns, shopper, now_us, a->after_s)) {
+            leave(w, shopper);
+        }
+        break;
+    default: leave(w, shopper); break;
+    }
+    return true;
+}
+
+void worker_failed(struct worker *w, uint32_t shopper, enum count why)
+{
+    int64_t now_us = clock_mono_us();
+    figures_count(w->figures, why, 1);
+    worker_interval(w, now_us)->errors++;
+    hand_back(w);
+    if (!turns_retry(&w->turns, shopper, now_us, 0)) {
+        leave(w, shopper);
+    }
+    worker_check_end(w);
+}
+
+void worker_stream_ended(struct worker *w, uint32_t shopper, int64_t now_us)
+{
+    hand_back(w);
+    go_on(w, shopper, now_us);
+    worker_check_end(w);
+}
+
+/* --- turns and connections --------------------------------------------------------------------- */
+
+static void queue_push(struct worker *w, struct pool *p, uint32_t shopper)
+{
+    w->visits[shopper].next = NOBODY;
+    if (p->first == NOBODY) {
+        p->first = shopper;
+    } else {
+        w->visits[p->last].next = shopper;
+    }
+    p->last = shopper;
+    p->waiting++;
+}
+
+static uint32_t queue_pop(struct worker *w, struct pool *p)
+{
+    uint32_t shopper = p->first;
+    p->first = w->visits[shopper].next;
+    p->waiting--;
+    return shopper;
+}
+
+static void request_leaves(struct worker *w, struct pool *p, uint32_t shopper, int64_t now_us)
+{
+    struct visit *v = &w->visits[shopper];
+    struct figures *f = w->figures;
+    if (w->closed) {
+        v->planned_us = now_us;
+    } else if (!w->hurried && v->planned_us >= p->free_since_us) {
+        /* A connection was free when it was due, so all of the wait is the loop's own. */
+        hist_record(&f->late, now_us - v->planned_us);
+        f->very_late += now_us - v->planned_us > FIGURES_VERY_LATE_US;
+    }
+    v->first_us = v->first_us ? v->first_us : v->planned_us;
+    if (worker_step(w, shopper)->orders) {
+        journal_sent(w->conf->journal, worker_global(w, shopper));
+    }
+    figures_count(f, COUNT_SENT, 1);
+    f->steps[v->step].sent++;
+    if (figures_moment(f, AT_FIRST_SEND) == 0) {
+        figures_at(f, AT_FIRST_SEND, now_us);
+    }
+    worker_interval(w, now_us)->sent++;
+}
+
+static void send_next(struct worker *w, struct pool *p, uint32_t shopper, int64_t now_us)
+{
+    size_t n = request_write(w, shopper, p);
+    if (n == 0) {
+        worker_failed(w, shopper, COUNT_BAD_ANSWERS); /* what it was told makes no request */
+        return;
+    }
+    request_leaves(w, p, shopper, now_us);
+    conn_send(TAILQ_FIRST(&p->free), shopper, (struct str){w->request, n}, now_us);
+}
+
+/* Whoever waits for this pool gets what is free; on demand, more is opened. */
+static void pool_serve(struct worker *w, struct pool *p, int64_t now_us)
+{
+    while (p->waiting > 0 && !TAILQ_EMPTY(&p->free)) {
+        send_next(w, p, queue_pop(w, p), now_us);
+    }
+    if (!p->on_demand) {
+        return;
+    }
+    for (uint32_t i = 0; i < p->n && p->opening < p->waiting && now_us >= p->open_after_us; i++) {
+        if (p->conns[i].state == CONN_CLOSED) {
+            conn_open(&p->conns[i]);
+        }
+    }
+}
+
+static void take_in_hand(struct worker *w, uint32_t shopper, int64_t due_us)
+{
+    uint32_t n = atomic_load_explicit(&w->active, memory_order_relaxed);
+    atomic_store_explicit(&w->active, n + 1, memory_order_relaxed);
+    w->visits[shopper].planned_us = due_us;
+}
+
+static void take_backs(struct worker *w, int64_t now_us)
+{
+    uint32_t shopper;
+    int64_t due_us;
+    while (turns_take_back(&w->turns, now_us, &shopper, &due_us)) {
+        struct pool *p = request_pool(w, shopper);
+        take_in_hand(w, shopper, due_us);
+        if (p) {
+            queue_push(w, p, shopper);
+        } else {
+            worker_failed(w, shopper, COUNT_BAD_ANSWERS);
+        }
+    }
+}
+
+/* A newcomer stays in the plan, which costs nothing, until there is a connection for him. */
+static void take_newcomers(struct worker *w, int64_t now_us)
+{
+    struct pool *service = &w->pools[0];
+    while (turns_newcomer_due(&w->turns, now_us)) {
+        uint32_t shopper = w->turns.next;
+        w->visits[shopper].step = (uint8_t)kind_of(w, shopper)->first;
+        struct pool *p = request_pool(w, shopper);
+        if (p == service && TAILQ_EMPTY(&p->free)) {
+            break;
+        }
+        take_in_hand(w, shopper, turns_take_newcomer(&w->turns, now_us));
+        figures_count(w->figures, COUNT_SHOPPERS, 1);
+        if (p == service) {
+            send_next(w, p, shopper, now_us);
+        } else if (p) {
+            queue_push(w, p, shopper);
+        } else {
+            worker_failed(w, shopper, COUNT_BAD_ANSWERS);
+        }
+    }
+}
+
+static void arm_timer(struct worker *w, int64_t now_us)
+{
+    int64_t next_us = turns_back_us(&w->turns);
+    if (!TAILQ_EMPTY(&w->pools[0].free) && !w->stopped && w->turns.next_us < next_us) {
+        next_us = w->turns.next_us;
+    }
+    /* An earlier alarm is left alone: one wake too many is cheaper than setting it anew each time. */
+    if (next_us >= w->armed_us || next_us <= now_us) {
+        return;
+    }
+    const struct itimerspec at = {
+        .it_value = {.tv_sec = next_us / 1000000, .tv_nsec = next_us % 1000000 * 1000}};
+    timerfd_settime(w->timer_fd, TFD_TIMER_ABSTIME, &at, NULL);
+    w->armed_us = next_us;
+}
+
+void worker_dispatch(struct worker *w, int64_t now_us)
+{
+    if (turns_back_us(&w->turns) <= now_us) {
+        take_backs(w, now_us);
+    }
+    for (unsigned i = 0; i < w->pools_n; i++) {
+        if (w->pools[i].waiting > 0) {
+            pool_serve(w, &w->pools[i], now_us);
+        }
+    }
+    take_newcomers(w, now_us);
+    if (w->pools_n > 1 && w->pools[1].waiting > 0) {
+        pool_serve(w, &w->pools[1], now_us);
+    }
+    arm_timer(w, now_us);
+    worker_check_end(w);
+}
+
+void worker_check_end(struct worker *w)
+{
+    const struct pool *service = &w->pools[0];
+    bool over = w->running
+                    ? (w->active == 0 && turns_over(&w->turns)) || service->gone == service->n
+                    : service->opening == 0;
+    if (over) {
+        event_base_loopbreak(w->base);
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = arg;
+    w->armed_us = TURNS_NEVER;
+    if (w->running) {
+        worker_dispatch(w, clock_mono_us());
+    }
+}
+
+/* Who waits for a place that cannot be reached is not kept waiting for ever. */
+static void give_up_waiting(struct worker *w, struct pool *p, int64_t now_us)
+{
+    while (p->waiting > 0 && (w->stopped || (p->on_demand && w->visits[p->first].planned_us +
+                                                                     w->conf->scenario->timeout_us <
+                                                                 now_us))) {
+        worker_failed(w, queue_pop(w, p), COUNT_TIMEOUTS);
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker *w = arg;
+    int64_t now_us = clock_mono_us();
+    if (!w->running) {
+        pool_tick(&w->pools[0], now_us);
+        return;
+    }
+    if (load_hurries(w->load) && !w->hurried) {
+        w->hurried = true;
+        turns_hurry(&w->turns, now_us);
+    }
+    if (load_stops(w->load) && !w->stopped) {
+        w->stopped = true;
+        turns_stop(&w->turns);
+    }
+    for (unsigned i = 0; i < w->pools_n; i++) {
+        pool_tick(&w->pools[i], now_us);
+        give_up_waiting(w, &w->pools[i], now_us);
+    }
+    worker_interval(w, now_us);
+    worker_dispatch(w, now_us);
+}
+
+/* --- the thread -------------------------------------------------------------------------------- */
+
+static enum status create_loop(struct worker *w)
+{
+    int64_t tick_us = w->conf->scenario->timeout_us / 8;
+    tick_us = tick_us < TICK_US_MIN ? TICK_US_MIN : tick_us > TICK_US_MAX ? TICK_US_MAX : tick_us;
+    const struct timeval every = {0, tick_us};
+    struct event_config *config = event_config_new();
+    if (config) {
+        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+        w->base = event_base_new_with_config(config);
+        event_config_free(config);
+    }
+    w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (!w->base || w->timer_fd < 0) {
+        return ST_INTERNAL;
+    }
+    w->tick = event_new(w->base, -1, EV_PERSIST, on_tick, w);
+    /* Edge-triggered: an alarm that went off need not be read. libevent's own timers only know
+     * milliseconds. */
+    w->timer = event_new(w->base, w->timer_fd, EV_READ | EV_PERSIST | EV_ET, on_timer, w);
+    if (!w->tick || !w->timer || event_add(w->tick, &every) != 0 ||
+        event_add(w->timer, NULL) != 0) {
+        return ST_INTERNAL;
+    }
+    return ST_OK;
+}
+
+enum status worker_init(struct worker *w)
+{
+    const struct scenario *s = w->conf->scenario;
+    uint32_t conns = s->connections / w->threads + (w->index < s->connections % w->threads);
+    w->shoppers = w->conf->crowd->n / w->threads + (w->index < w->conf->crowd->n % w->threads);
+    const struct turns_conf turns = {
+        w->shoppers,  w->conf->arrivals,        w->index, w->threads, s->persist_us,
+        s->impatient, (uint64_t)clock_wall_ms()};
+    enum status st = turns_init(&w->turns, &turns);
+    if (st == ST_OK) {
+        st = figures_create(s->steps_n, &w->figures);
+    }
+    w->visits = calloc(w->shoppers ? w->shoppers : 1, sizeof(*w->visits));
+    w->ring = calloc(RING, sizeof(*w->ring));
+    w->read = malloc(READ_MAX);
+    if (st != ST_OK || !w->visits || !w->ring || !w->read) {
+        return ST_INTERNAL;
+    }
+    w->closed = arrivals_closed(w->conf->arrivals);
+    w->armed_us = TURNS_NEVER;
+    w->telling = (struct telling){s, w->figures, w->conf->journal, false};
+    for (unsigned i = 0; i < w->pools_n && st == ST_OK; i++) {
+        st = pool_init(&w->pools[i], w, conns, i > 0);
+    }
+    return st == ST_OK ? create_loop(w) : st;
+}
+
+void worker_fini(struct worker *w)
+{
+    for (unsigned i = 0; i < w->pools_n; i++) {
+        pool_fini(&w->pools[i]);
+    }
+    if (w->tick) {
+        event_free(w->tick);
+    }
+    if (w->timer) {
+        event_free(w->timer);
+    }
+    if (w->timer_fd > 0) {
+        close(w->timer_fd);
+    }
+    if (w->base) {
+        event_base_free(w->base);
+    }
+    for (uint32_t i = 0; w->visits && i < w->shoppers; i++) {
+        leave(w, i);
+    }
+    free(w->visits);
+    free(w->ring);
+    free(w->read);
+    figures_destroy(&w->figures);
+    turns_fini(&w->turns);
+}
+
+void worker_open(struct worker *w)
+{
+    struct pool *service = &w->pools[0];
+    for (uint32_t i = 0; i < service->n; i++) {
+        conn_open(&service->conns[i]);
+    }
+    if (service->opening > 0) {
+        event_base_dispatch(w->base);
+    }
+    figures_count(w->figures, COUNT_OPENED, service->n - service->gone);
+}
+
+static int64_t time_us(struct timeval t)
+{
+    return (int64_t)t.tv_sec * 1000000 + t.tv_usec;
+}
+
+void worker_run(struct worker *w, int64_t start_us)
+{
+    struct rusage before, after;
+    getrusage(RUSAGE_THREAD, &before);
+    w->running = true;
+    w->interval_end_us = start_us + LOAD_INTERVAL_US;
+    turns_start(&w->turns, start_us);
+    for (int64_t now_us; (now_us = clock_mono_us()) < start_us;) {
+        usleep((useconds_t)(start_us - now_us));
+    }
+    worker_dispatch(w, clock_mono_us());
+    event_base_dispatch(w->base);
+    getrusage(RUSAGE_THREAD, &after);
+    w->user_us = time_us(after.ru_utime) - time_us(before.ru_utime);
+    w->system_us = time_us(after.ru_stime) - time_us(before.ru_stime);
+}
