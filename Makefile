@@ -131,7 +131,7 @@ fuzz: build/deps-check ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ=
 	+$(Q)$(BUILD) MODE=fuzz fuzzers
 	@ops/dev/fuzz $(FUZZ_SECONDS) $(FUZZ:%=build/fuzz/fuzz/%)
 
-bench: all ## 200,000 shoppers rush 50,000 units (ARGS for others: build/release/snapup-bench rush --help)
+bench: all ## 200,000 shoppers rush 50,000 units (ARGS for others: build/release/snapup-bench --help)
 	@ops/dev/bench $(ARGS)
 
 # --- Keep in order ------------------------------------------------------------------------------------
@@ -154,11 +154,12 @@ docs: all ## writes the READMEs' tables of settings and of rules from the code
 
 SHARE := $(PREFIX)/share/snapup
 install: all ## DESTDIR= PREFIX=/usr/local: programs, schema, functions, samples, systemd units
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SHARE)/schema \
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SHARE)/schema $(DESTDIR)$(SHARE)/scenarios \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
 	$(Q)install -m 755 build/release/snapup build/release/snapupctl build/release/snapup-bench \
 		build/release/snapup-sandbox $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -m 644 schema/*.sql $(DESTDIR)$(SHARE)/schema
+	$(Q)install -m 644 bench/scenarios/*.ini $(DESTDIR)$(SHARE)/scenarios
 	$(Q)install -m 644 service/redis/functions.lua service/api/openapi.yaml $(DESTDIR)$(SHARE)
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.conf >$(DESTDIR)$(SHARE)/snapup.conf.sample
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.service \

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TEXT, FLAG, DURATION };
+enum { TEXT, FLAG, DURATION, LIMIT };
 
 struct option_row {
     const char *name;
@@ -30,7 +30,11 @@ static const struct option_row rows[] = {
     {"queue-may-vanish", FLAG, AT(queue_may_vanish), NULL,
      "a 202 whose order never came breaks nothing: Redis will lose its log"},
     {"no-proof", FLAG, AT(no_proof), NULL, "nothing is compared: for other services"},
+    {"fail-if", LIMIT, AT(limits), "LIMIT",
+     "fails if it holds: 'p99>20ms', 'errors>0.1%', 'refusals.p99.9>=5ms'; may be given again"},
     {"json", TEXT, AT(json), "FILE|-", "the report for programs"},
+    {"hdr", TEXT, AT(hdr), "FILE",
+     "latencies as an HdrHistogram log; snapup-bench merge adds several up"},
     {"progress", TEXT, AT(progress), "FILE", "while it runs, a JSON line every 50 ms"},
     {"quiet", FLAG, AT(quiet), NULL, "shows nothing while it runs"},
     {"watch", TEXT, AT(watch), "NAME=PID,...", "processes whose processor time is shown"},
@@ -57,6 +61,7 @@ void options_help(void)
     const struct setting *s;
     puts("Usage: snapup-bench run SCENARIO [option]...\n"
          "       snapup-bench rush [option]...           a scenario's name is enough\n"
+         "       snapup-bench merge [-o FILE] LOG...     adds up the logs of several generators\n"
          "\n"
          "Plays a crowd of shoppers, and proves the outcome: compares its own journal of "
          "acknowledged\n"
@@ -81,7 +86,8 @@ void options_help(void)
          "up\n"
          "or compared, 4 the run is not valid (nothing sold, connections failed, interrupted, the "
          "tool\n"
-         "itself was late).\n"
+         "itself was late, a limit of --fail-if that was not measured), 5 past a limit of "
+         "--fail-if.\n"
          "\n"
          "Examples\n"
          "  export SNAPUP_SQL=unix:$PWD/var/run/mariadb.sock\n"
@@ -113,14 +119,34 @@ static void set_defaults(struct options *o)
     };
 }
 
-static bool set_option(struct options *o, const struct option_row *row, const char *text)
+static bool set_option(struct options *o, const struct option_row *row, const char *text,
+                       char *error, size_t size)
 {
     char *field = (char *)o + row->offset;
+    char why[256] = "is empty";
+    bool good = true;
     switch (row->kind) {
-    case TEXT: memcpy(field, &text, sizeof(text)); return *text != '\0';
-    case FLAG: *(bool *)field = true; return true;
-    default: return value_duration(text, (int64_t *)(void *)field);
+    case TEXT:
+        memcpy(field, &text, sizeof(text));
+        good = *text != '\0';
+        break;
+    case FLAG: *(bool *)field = true; break;
+    case DURATION:
+        good = value_duration(text, (int64_t *)(void *)field);
+        snprintf(why, sizeof(why), "want a duration such as 30s, got \"%.40s\"", text);
+        break;
+    default:
+        if (o->limits_n == FAIL_IF_MAX) {
+            snprintf(why, sizeof(why), "more than %d", FAIL_IF_MAX);
+            good = false;
+        } else {
+            good = fail_if_parse(text, &o->limits[o->limits_n++], why, sizeof(why));
+        }
     }
+    if (!good) {
+        snprintf(error, size, "--%s: %s", row->name, why);
+    }
+    return good;
 }
 
 /* --- addresses and processes ------------------------------------------------------------------- */
@@ -305,9 +331,7 @@ enum options_found options_read(struct options *o, struct scenario *s, int argc,
         }
         if (c >= ROWS && n < sizeof(overrides) / sizeof(overrides[0])) {
             overrides[n++] = (struct override){long_options[c].name, optarg ? optarg : "yes"};
-        } else if (c < ROWS && !set_option(o, &rows[c], optarg)) {
-            snprintf(error, size, "--%s: \"%s\" is empty, or no duration such as 30s", rows[c].name,
-                     optarg);
+        } else if (c < ROWS && !set_option(o, &rows[c], optarg, error, size)) {
             return OPTIONS_WRONG;
         }
     }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "fail_if.h"
 #include "scenario.h"
 
 #include <stdbool.h>
@@ -21,7 +22,7 @@ enum bench_exit {
     BENCH_THRESHOLD,
 };
 
-enum { BENCH_URLS_MAX = 8, BENCH_WATCHED_MAX = 6, BENCH_FAIL_IF_MAX = 16 };
+enum { BENCH_URLS_MAX = 8, BENCH_WATCHED_MAX = 6 };
 
 /* Where an instance of the service listens. */
 struct bench_host {
@@ -46,8 +47,11 @@ struct options {
     bool no_proof;          /* nothing is compared */
     bool quiet;             /* nothing is shown while it runs */
     const char *json;       /* file for the report, "-" for standard output; NULL: none */
-    const char *progress;   /* file to write a line to, many times a second; NULL: none */
-    const char *watch;      /* as given: name=PID,name=PID */
+    const char *hdr;        /* file for an HdrHistogram log; NULL: none */
+    struct fail_if limits[FAIL_IF_MAX]; /* of which none may hold */
+    unsigned limits_n;
+    const char *progress; /* file to write a line to, many times a second; NULL: none */
+    const char *watch;    /* as given: name=PID,name=PID */
     struct bench_watched watched[BENCH_WATCHED_MAX]; /* from watch */
     unsigned watched_n;
     const char *key;          /* storefront's */

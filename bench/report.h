@@ -31,4 +31,6 @@ struct report {
 
 /* The caller owns it; NULL without memory. */
 json_t *report_json(const struct report *rp);
+/* All latencies as one HdrHistogram log. False: no memory. */
+bool report_hdr(const struct report *rp, FILE *out);
 void report_text(const json_t *run, FILE *out);

@@ -1,5 +1,7 @@
 #include "report.h"
 
+#include "hdr_log.h"
+
 #include "base/clock.h"
 
 #include <math.h>
@@ -232,4 +234,23 @@ json_t *report_json(const struct report *rp)
     }
     json_object_set_new(j, "exit", json_integer(rp->result));
     return j;
+}
+
+bool report_hdr(const struct report *rp, FILE *out)
+{
+    static const char *const names[OFS] = {
+        [OF_ALL] = "all", [OF_ORDERS] = "orders", [OF_REFUSALS] = "refusals"};
+    const struct figures *f = rp->figures;
+    double length_s = (double)(figures_moment(f, AT_LAST_ANSWER) - rp->start_us) / 1e6;
+    bool good = true;
+    hdr_log_begin(out, rp->started_ms);
+    for (int of = 0; of < OFS; of++) {
+        good = good && hdr_log_write(out, names[of], 0, length_s, &f->latency[of]) == ST_OK;
+    }
+    for (unsigned i = 0; i < f->steps_n; i++) {
+        char tag[HDR_TAG_MAX + 1];
+        snprintf(tag, sizeof(tag), "step.%.*s", HDR_TAG_MAX - 5, rp->scenario->steps[i].name);
+        good = good && hdr_log_write(out, tag, 0, length_s, &f->steps[i].latency) == ST_OK;
+    }
+    return good;
 }

@@ -74,7 +74,7 @@ static void print_latencies(const json_t *run, FILE *out)
     bool open = json_object_get(json_object_get(run, "generator"), "late_p99_us") != NULL;
     size_t i;
     json_t *step;
-    fprintf(out, "\n  %-20s", open ? "latency, ms" : "latency, ms");
+    fprintf(out, "\n  %-20s", "latency, ms");
     for (unsigned k = 0; k < QUANTILES; k++) {
         fprintf(out, " %9s", quantiles[k]);
     }
@@ -189,6 +189,19 @@ static void print_proof(const json_t *run, FILE *out)
     print_audit(json_object_get(run, "audit"), out);
 }
 
+static void print_limits(const json_t *run, FILE *out)
+{
+    size_t i;
+    json_t *limit;
+    json_array_foreach(json_object_get(run, "thresholds"), i, limit)
+    {
+        fprintf(out, "%s  --fail-if %s: %s\n", i == 0 ? "\n" : "", text(limit, "text"),
+                json_is_true(json_object_get(limit, "ok")) ? "no"
+                : json_object_get(limit, "value")          ? "FAILS"
+                                                           : "not measured");
+    }
+}
+
 void report_text(const json_t *run, FILE *out)
 {
     static const char *const results[] = {[BENCH_KEPT] = "every promise kept",
@@ -204,6 +217,7 @@ void report_text(const json_t *run, FILE *out)
     print_latencies(run, out);
     print_errors(run, out);
     print_proof(run, out);
+    print_limits(run, out);
     fprintf(out, "\n%s%s%s\n",
             code == BENCH_KEPT && !json_object_get(run, "ledger") ? "done, nothing compared"
                                                                   : results[code],

@@ -26,7 +26,7 @@ struct run {
     struct journal journal;
     struct control *control;
     struct load *load;
-    FILE *progress;
+    FILE *progress, *hdr;
     struct observer *observer;
     struct panel panel;
     struct event_base *base; /* of the thread that watches */
@@ -85,6 +85,10 @@ static enum bench_exit prepare(struct run *run)
     }
     if (!progress_open(o->progress, &run->progress)) {
         return setup_failed("--progress", "the file cannot be written");
+    }
+    run->hdr = o->hdr ? fopen(o->hdr, "we") : NULL;
+    if (o->hdr && !run->hdr) {
+        return setup_failed("--hdr", "the file cannot be written");
     }
     if (journal_init(&run->journal, s->shoppers) != ST_OK ||
         control_create(o, &run->control) != ST_OK) {
@@ -249,6 +253,32 @@ static enum bench_exit prove(struct run *run)
     return !kept ? BENCH_BROKEN : why_invalid(run) ? BENCH_INVALID : BENCH_KEPT;
 }
 
+/* The limits of --fail-if against the report. One that was not measured proves nothing. */
+static enum bench_exit judge_limits(const struct options *o, json_t *report, enum bench_exit result)
+{
+    json_t *list = json_object_get(report, "thresholds");
+    for (unsigned i = 0; i < o->limits_n; i++) {
+        double value = 0;
+        enum fail_if_found found = fail_if_judge(&o->limits[i], report, &value);
+        json_t *row =
+            json_pack("{s:s, s:b}", "text", o->limits[i].text, "ok", found == LIMIT_HOLDS_NOT);
+        if (found != LIMIT_UNKNOWN) {
+            json_object_set_new(row, "value", json_real(value));
+        }
+        json_array_append_new(list, row);
+        if (found == LIMIT_UNKNOWN && (result == BENCH_KEPT || result == BENCH_THRESHOLD)) {
+            result = BENCH_INVALID;
+            json_object_set_new(report, "valid", json_false());
+            json_object_set_new(report, "invalid",
+                                json_sprintf("%s was not measured", o->limits[i].text));
+        } else if (found == LIMIT_HOLDS && result == BENCH_KEPT) {
+            result = BENCH_THRESHOLD;
+        }
+    }
+    json_object_set_new(report, "exit", json_integer(result));
+    return result;
+}
+
 static void run_fini(struct run *run)
 {
     json_decref(run->audit);
@@ -256,6 +286,9 @@ static void run_fini(struct run *run)
     load_destroy(&run->load);
     control_destroy(&run->control);
     progress_close(&run->progress);
+    if (run->hdr) {
+        fclose(run->hdr);
+    }
     journal_fini(&run->journal);
     crowd_fini(&run->crowd);
     verify_destroy(&run->verify);
@@ -287,6 +320,10 @@ enum bench_exit run_once(const struct options *o, const struct scenario *s, json
         run->report.result = result;
         *report = report_json(&run->report);
         observer_report(run->observer, *report);
+        result = judge_limits(o, *report, result);
+        if (run->hdr && !report_hdr(&run->report, run->hdr)) {
+            result = setup_failed("--hdr", "no memory");
+        }
     }
     run_fini(run);
     free(run);
