@@ -48,13 +48,13 @@ SERVICE_O := $(SERVICE:%.c=$(O)/%.o)
 MAIN := $(wildcard service/*.c)
 SANDBOX := $(wildcard ops/sandbox/*.c)
 CTL := $(wildcard ops/snapupctl/*.c)
-BENCH := $(wildcard bench/*.c)
+BENCH := $(wildcard bench/*.c bench/report/*.c)
 UNIT := $(basename $(notdir $(wildcard tests/unit/*_test.c)))
 SIM := $(wildcard tests/sim/*.c)
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/*_fuzz.c)))
 SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(CTL) $(BENCH)
 ALL_C := $(SHIPPED) $(SIM) $(wildcard tests/unit/*.c tests/fuzz/*.c)
-ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h tests/sim/*.h)
+ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h bench/report/*.h tests/unit/*.h tests/fuzz/*.h tests/sim/*.h)
 SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support tests/model .ci)
 
 Q := $(if $(V),,@)
@@ -204,6 +204,7 @@ $(O)/snapupctl: $(CTL:%.c=$(O)/%.o) $(O)/libsnapup.a
 $(O)/snapup-sandbox: $(SANDBOX:%.c=$(O)/%.o) $(O)/libsnapup.a
 	$(LINK)
 
+$(O)/snapup-bench $(O)/unit/bench_svg_test: LIBS += -lm
 $(O)/snapup-bench: $(BENCH:%.c=$(O)/%.o) $(O)/libsnapup.a
 	$(LINK)
 

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "control.h"
 #include "report.h"
+#include "report/report_command.h"
 
 #include <curl/curl.h>
 
@@ -165,10 +166,13 @@ int main(int argc, char **argv)
     if (strcmp(command, "rush") == 0) {
         return rush_main(argc - 1, argv + 1);
     }
+    if (strcmp(command, "report") == 0) {
+        return report_command(argc - 1, argv + 1);
+    }
     if (strcmp(command, "--help") == 0 || strcmp(command, "help") == 0) {
         fputs(options_help(), stdout);
         return BENCH_KEPT;
     }
-    fputs("snapup-bench: want the subcommand `rush`; try --help\n", stderr);
+    fputs("snapup-bench: want the subcommand `rush` or `report`; try --help\n", stderr);
     return BENCH_USAGE;
 }
