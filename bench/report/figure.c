@@ -54,7 +54,7 @@ static void percent(double share, char out[FIGURE_MAX])
     if (fabs(v) >= 1000) {
         count(v, text);
     } else {
-        snprintf(text, sizeof(text), fabs(v) < 0.1 || (v > 99 && v < 100) ? "%.6g" : "%.3g", v);
+        snprintf(text, sizeof(text), v > 99 && v < 100 ? "%.6g" : "%.3g", v);
     }
     snprintf(out, FIGURE_MAX, "%.24s %%", text);
 }

@@ -14,70 +14,62 @@ struct over_time {
     enum unit unit;
     enum scale_kind scale;
     bool per_second; /* counts of an interval, drawn as a rate */
-    struct {
+    struct series {
         const char *name, *path;
+        unsigned colour;
+        bool broad;
     } series[SVG_COLOURS];
 };
 
 static const struct over_time over_time[] = {
-    {"rate",
-     "Requests sent and answered, each second",
-     "per second",
-     "How many requests were sent and answered each second.",
-     UNIT_PER_S,
-     SCALE_LINEAR,
-     true,
-     {{"sent", "series/sent"},
-      {"orders", "series/orders"},
-      {"refusals", "series/refusals"},
-      {"errors", "series/errors"}}},
-    {"latency",
-     "How long answers took, over time",
-     "latency",
-     "How long answers took over time.",
-     UNIT_US,
-     SCALE_LOG,
-     false,
-     {{"p50", "series/p50_us"},
-      {"p90", "series/p90_us"},
-      {"p99", "series/p99_us"},
-      {"p99.9", "series/p999_us"},
-      {"longest", "series/max_us"}}},
-    {"stock",
-     "Units left",
-     "units",
-     "How the stock went.",
-     UNIT_COUNT,
-     SCALE_LINEAR,
-     false,
-     {{"units left", "series/stock"}}},
-    {"cpu",
-     "Processor of each process",
-     "share of one core",
-     "How much processor each process took.",
-     UNIT_SHARE,
-     SCALE_LINEAR,
-     false,
-     {{"service", "series/cpu/service"},
-      {"Redis", "series/cpu/redis"},
-      {"MariaDB", "series/cpu/mariadb"},
-      {"generator", "series/cpu/generator"}}},
-    {"groups",
-     "Orders in one transaction, over time",
-     "orders, mean",
-     "How many orders were committed together over time.",
-     UNIT_COUNT,
-     SCALE_LINEAR,
-     false,
-     {{"orders per transaction", "series/commit_group"}}},
-    {"flight",
-     "Requests without an answer yet",
-     "requests",
-     "How many requests were under way.",
-     UNIT_COUNT,
-     SCALE_LINEAR,
-     false,
-     {{"in flight", "series/in_flight"}}},
+    {.id = "rate",
+     .title = "Requests sent and answered, each second",
+     .y_label = "per second",
+     .absent = "How many requests were sent and answered each second.",
+     .unit = UNIT_PER_S,
+     .per_second = true,
+     .series = {{"sent", "series/sent", 4, .broad = true},
+                {"orders", "series/orders", 0},
+                {"refusals", "series/refusals", 1},
+                {"errors", "series/errors", 3}}},
+    {.id = "latency",
+     .title = "How long answers took, over time",
+     .y_label = "latency",
+     .absent = "How long answers took over time.",
+     .unit = UNIT_US,
+     .scale = SCALE_LOG,
+     .series = {{"p50", "series/p50_us", 0},
+                {"p90", "series/p90_us", 2},
+                {"p99", "series/p99_us", 1},
+                {"p99.9", "series/p999_us", 3},
+                {"longest", "series/max_us", 4}}},
+    {.id = "stock",
+     .title = "Units left",
+     .y_label = "units",
+     .absent = "How the stock went.",
+     .unit = UNIT_COUNT,
+     .series = {{"units left", "series/stock", 0}}},
+    {.id = "cpu",
+     .title = "Processor of each process",
+     .y_label = "share of one core",
+     .absent = "How much processor each process took.",
+     .unit = UNIT_SHARE,
+     .series = {{"service", "series/cpu/service", 0},
+                {"Redis", "series/cpu/redis", 1},
+                {"MariaDB", "series/cpu/mariadb", 2},
+                {"generator", "series/cpu/generator", 4}}},
+    {.id = "groups",
+     .title = "Orders in one transaction, over time",
+     .y_label = "orders, mean",
+     .absent = "How many orders were committed together over time.",
+     .unit = UNIT_COUNT,
+     .series = {{"orders per transaction", "series/commit_group", 0}}},
+    {.id = "flight",
+     .title = "Requests without an answer yet",
+     .y_label = "requests",
+     .absent = "How many requests were under way.",
+     .unit = UNIT_COUNT,
+     .series = {{"in flight", "series/in_flight", 0}}},
 };
 
 struct lines {
@@ -85,17 +77,16 @@ struct lines {
     size_t n;
 };
 
-/* Room for a line of n points: *x and *y of it to fill. False: no memory. */
-static bool lines_add(struct lines *lines, const char *name, unsigned colour, bool dashed, size_t n,
-                      double **x, double **y)
+/* Room for the n points of a line: *x and *y of it to fill. False: no memory. */
+static bool lines_add(struct lines *lines, struct svg_line line, double **x, double **y)
 {
-    double *both = calloc(2 * n + 1, sizeof(*both));
+    double *both = calloc(2 * line.n + 1, sizeof(*both));
     if (!both) {
         return false;
     }
-    *x = both;
-    *y = both + n;
-    lines->line[lines->n++] = (struct svg_line){name, colour, dashed, n, both, both + n};
+    line.x = *x = both;
+    line.y = *y = both + line.n;
+    lines->line[lines->n++] = line;
     return true;
 }
 
@@ -141,8 +132,8 @@ static void add_series(struct page *p, struct lines *lines, const struct over_ti
     const json_t *t = run_at(run, "series/t");
     double interval = run_number(run, "series/interval_s");
     double factor = !c->per_second ? 1 : interval > 0 ? 1 / interval : NAN;
-    for (unsigned s = 0; s < SVG_COLOURS && c->series[s].name; s++) {
-        const json_t *values = run_at(run, c->series[s].path);
+    for (const struct series *s = c->series; s < c->series + SVG_COLOURS && s->name; s++) {
+        const json_t *values = run_at(run, s->path);
         size_t n = json_array_size(values);
         n = n < json_array_size(t) ? n : json_array_size(t);
         double *x;
@@ -150,7 +141,12 @@ static void add_series(struct page *p, struct lines *lines, const struct over_ti
         if (n == 0) {
             continue;
         }
-        if (!lines_add(lines, c->series[s].name, s, run == p->other, n, &x, &y)) {
+        const struct svg_line line = {.name = s->name,
+                                      .colour = s->colour,
+                                      .dashed = run == p->other,
+                                      .broad = s->broad,
+                                      .n = n};
+        if (!lines_add(lines, line, &x, &y)) {
             p->failed = true;
             return;
         }
@@ -204,7 +200,8 @@ static void add_spectrum(struct page *p, struct lines *lines, const json_t *run)
     if (n == 0) {
         return;
     }
-    if (!lines_add(lines, "latency", 0, run == p->other, n, &x, &y)) {
+    const struct svg_line line = {.name = "latency", .dashed = run == p->other, .n = n};
+    if (!lines_add(lines, line, &x, &y)) {
         p->failed = true;
         return;
     }
@@ -305,6 +302,9 @@ static void chart_groups(struct page *p)
                                   labels,
                                   values,
                                   json_array_size(others) ? other_values : NULL};
+    if (bars.others) {
+        fputs("<p class=\"note\">Pale: the other run.</p>\n", p->out);
+    }
     svg_bars(&bars, p->out);
 }
 

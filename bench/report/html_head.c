@@ -31,12 +31,14 @@ static const char style[] =
     "text.x{text-anchor:middle}.grid{stroke:var(--line)}\n"
     "path{fill:none;stroke:currentcolor;stroke-width:2;vector-effect:non-scaling-stroke;"
     "stroke-linejoin:round;stroke-linecap:round}path.other{stroke-dasharray:3 5;stroke-width:1.8}"
+    "path.broad{stroke-width:7;stroke-opacity:.3}"
     "rect{fill:currentcolor}rect.other{fill-opacity:.35;stroke:currentcolor;stroke-dasharray:4 3}\n"
     ".c0{color:var(--c0)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}"
     ".c4{color:var(--c4)}\n"
     ".wide{overflow-x:auto;margin:8px 0 "
     "20px}table{border-collapse:collapse;min-width:min(100%,420px);"
-    "font-variant-numeric:tabular-nums}caption{text-align:left;color:var(--dim);padding:4px 0}"
+    "font-variant-numeric:tabular-nums}caption{text-align:left;color:var(--dim);padding:4px "
+    "0;max-width:calc(100vw - 24px)}"
     "th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid var(--line);"
     "vertical-align:top}th{font-weight:600}tbody th{font-weight:400}.n{text-align:right;"
     "white-space:nowrap}td svg rect{color:var(--c0)}td.bar{width:30%;min-width:90px}\n"
@@ -44,7 +46,8 @@ static const char style[] =
     "border:1px solid var(--line);border-radius:6px;font-size:12px;pointer-events:none;z-index:1}\n"
     ".cursor{position:absolute;top:26px;height:220px;border-left:1px solid var(--dim);"
     "pointer-events:none}\n"
-    "@media(max-width:600px){.minor{display:none}body{padding:12px}.plot{padding-right:12px}"
+    "@media(max-width:600px){.minor{display:none}th,td{padding-right:9px;font-size:13px}body{"
+    "padding:12px}.plot{padding-right:12px}"
     ".readout{right:12px}}\n";
 
 /* Reads a point back from where it was drawn; the page is whole without. */

@@ -191,6 +191,7 @@ enum status html_write(const json_t *run, const json_t *other, FILE *out)
     struct page page = {.run = run, .other = other, .out = out};
     html_head(&page);
     headline(&page);
+    html_verdicts(&page);
     html_charts(&page);
     html_tables(&page);
     html_foot(&page);

@@ -30,6 +30,8 @@ double html_measure(const json_t *run, const struct measure *m);
 
 void html_head(struct page *p);
 void html_foot(struct page *p);
+/* Promises, thresholds, and the ratios to the other run. */
+void html_verdicts(struct page *p);
 void html_charts(struct page *p);
 void html_tables(struct page *p);
 

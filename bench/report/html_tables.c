@@ -18,6 +18,55 @@ static void quantile_cells(struct page *p, const json_t *times)
     }
 }
 
+static void verdict_cell(struct page *p, const json_t *row, const char *good, const char *bad)
+{
+    bool ok = json_is_true(json_object_get(row, "ok"));
+    markup_verdict(p->out, ok, ok ? good : bad);
+}
+
+static void table_promises(struct page *p)
+{
+    static const char *const heads[] = {"Promise", "", "Found", NULL};
+    size_t i;
+    json_t *row;
+    const json_t *promises = run_at(p->run, "promises");
+    html_title(p, "Promises");
+    if (json_array_size(promises) == 0) {
+        html_absent(p, "Whether the promises were kept.");
+        return;
+    }
+    markup_table(p->out, "What the shoppers were told, against what MariaDB has", heads);
+    json_array_foreach(promises, i, row)
+    {
+        markup_row(p->out, run_text(row, "promise"));
+        verdict_cell(p, row, "kept", "BROKEN");
+        markup_cell(p->out, run_text(row, "found"));
+        markup_row_end(p->out);
+    }
+    markup_table_end(p->out);
+}
+
+static void table_thresholds(struct page *p)
+{
+    static const char *const heads[] = {"Threshold", "", "#Found", NULL};
+    size_t i;
+    json_t *row;
+    const json_t *thresholds = run_at(p->run, "thresholds");
+    if (json_array_size(thresholds) == 0) {
+        return;
+    }
+    html_title(p, "Thresholds");
+    markup_table(p->out, "What the run was asked to hold", heads);
+    json_array_foreach(thresholds, i, row)
+    {
+        markup_row(p->out, run_text(row, "text"));
+        verdict_cell(p, row, "met", "MISSED");
+        markup_number(p->out, UNIT_COUNT, run_number(row, "value"));
+        markup_row_end(p->out);
+    }
+    markup_table_end(p->out);
+}
+
 static void ratio_row(struct page *p, const struct measure *m)
 {
     double run = html_measure(p->run, m);
@@ -161,27 +210,60 @@ static void table_answers(struct page *p)
     markup_table_end(p->out);
 }
 
-/* Any value as a cell; objects and arrays as they are written. */
-static void value_cell(struct page *p, const json_t *value)
+/* What the end of a member's name says of its value. */
+static const struct suffix {
+    const char *text;
+    enum unit unit;
+    double factor;
+} suffixes[] = {
+    {"_us", UNIT_US, 1}, {"_ms", UNIT_US, 1e3}, {"_s", UNIT_US, 1e6}, {"_share", UNIT_SHARE, 1}};
+
+static const struct suffix *suffix_of(const char *name)
 {
-    char text[VALUE_MAX] = "";
-    if (json_is_number(value)) {
-        markup_number(p->out, UNIT_COUNT, run_value(value));
-        return;
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        size_t length = strlen(suffixes[i].text);
+        if (n > length && strcmp(name + n - length, suffixes[i].text) == 0) {
+            return &suffixes[i];
+        }
     }
-    if (json_is_string(value)) {
-        markup_cell(p->out, json_string_value(value));
-        return;
-    }
-    if (value) {
-        size_t n = json_dumpb(value, text, sizeof(text) - 1,
-                              JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
-        snprintf(text + (n < sizeof(text) ? n : 0), 8, "%s", n < sizeof(text) ? "" : "(long)");
-    }
-    markup_cell(p->out, text);
+    return NULL;
 }
 
-/* The members of an object, of the other run beside them. */
+/* Any value as a cell; objects and arrays as they are written. */
+static void value_cell(struct page *p, const struct suffix *suffix, const json_t *value)
+{
+    char text[VALUE_MAX] = "";
+    char number[FIGURE_MAX];
+    if (json_is_number(value)) {
+        enum unit unit = suffix ? suffix->unit : UNIT_COUNT;
+        double factor = suffix ? suffix->factor : 1;
+        markup_cell(p->out, figure(unit, run_value(value) * factor, number));
+    } else if (json_is_string(value)) {
+        markup_cell(p->out, json_string_value(value));
+    } else if (value) {
+        size_t n = json_dumpb(value, text, sizeof(text) - 1,
+                              JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+        text[n < sizeof(text) ? n : 0] = '\0';
+        markup_cell(p->out, n < sizeof(text) ? text : "(long)");
+    } else {
+        markup_cell(p->out, "");
+    }
+}
+
+/* "late_p99_us" -> "late p99" */
+static void member_row(struct page *p, const char *name, const struct suffix *suffix)
+{
+    char text[VALUE_MAX];
+    size_t n = strlen(name) - (suffix ? strlen(suffix->text) : 0);
+    snprintf(text, sizeof(text), "%.*s", n < sizeof(text) ? (int)n : 0, name);
+    for (char *at = text; *at; at++) {
+        *at = *at == '_' ? ' ' : *at;
+    }
+    markup_row(p->out, *text ? text : name);
+}
+
+/* The members of an object, those of the other run beside them. */
 static void table_members(struct page *p, const char *title, const char *caption,
                           const char *member)
 {
@@ -198,60 +280,12 @@ static void table_members(struct page *p, const char *title, const char *caption
     markup_table(p->out, caption, p->other ? two : one);
     json_object_foreach(object, name, value)
     {
-        markup_row(p->out, name);
-        value_cell(p, value);
+        const struct suffix *suffix = suffix_of(name);
+        member_row(p, name, suffix);
+        value_cell(p, suffix, value);
         if (p->other) {
-            value_cell(p, json_object_get(run_at(p->other, member), name));
+            value_cell(p, suffix, json_object_get(run_at(p->other, member), name));
         }
-        markup_row_end(p->out);
-    }
-    markup_table_end(p->out);
-}
-
-static void verdict_cell(struct page *p, const json_t *row, const char *good, const char *bad)
-{
-    bool ok = json_is_true(json_object_get(row, "ok"));
-    markup_verdict(p->out, ok, ok ? good : bad);
-}
-
-static void table_promises(struct page *p)
-{
-    static const char *const heads[] = {"Promise", "", "Found", NULL};
-    size_t i;
-    json_t *row;
-    const json_t *promises = run_at(p->run, "promises");
-    html_title(p, "Promises");
-    if (json_array_size(promises) == 0) {
-        html_absent(p, "Whether the promises were kept.");
-        return;
-    }
-    markup_table(p->out, "What the shoppers were told, against what MariaDB has", heads);
-    json_array_foreach(promises, i, row)
-    {
-        markup_row(p->out, run_text(row, "promise"));
-        verdict_cell(p, row, "kept", "BROKEN");
-        markup_cell(p->out, run_text(row, "found"));
-        markup_row_end(p->out);
-    }
-    markup_table_end(p->out);
-}
-
-static void table_thresholds(struct page *p)
-{
-    static const char *const heads[] = {"Threshold", "", "#Found", NULL};
-    size_t i;
-    json_t *row;
-    const json_t *thresholds = run_at(p->run, "thresholds");
-    if (json_array_size(thresholds) == 0) {
-        return;
-    }
-    html_title(p, "Thresholds");
-    markup_table(p->out, "What the run was asked to hold", heads);
-    json_array_foreach(thresholds, i, row)
-    {
-        markup_row(p->out, run_text(row, "text"));
-        verdict_cell(p, row, "met", "MISSED");
-        markup_number(p->out, UNIT_COUNT, run_number(row, "value"));
         markup_row_end(p->out);
     }
     markup_table_end(p->out);
@@ -307,17 +341,21 @@ static void table_processors(struct page *p)
     markup_table_end(p->out);
 }
 
-void html_tables(struct page *p)
+void html_verdicts(struct page *p)
 {
+    table_promises(p);
+    table_thresholds(p);
     if (p->other) {
         table_ratios(p);
     }
+}
+
+void html_tables(struct page *p)
+{
     table_latencies(p);
     table_steps(p);
     table_answers(p);
     table_processors(p);
-    table_promises(p);
-    table_thresholds(p);
     table_audit(p);
     table_members(p, "Orders in MariaDB", "What the comparison counted", "ledger");
     table_members(p, "Counts", "All answers and failures", "totals");

@@ -98,7 +98,7 @@ static unsigned log_ticks(const struct scale *s, unsigned most, double *ticks)
     static const double steps[] = {1, 2, 5};
     double first = floor(log10(s->min) + 1e-9);
     double decades = log10(s->max / s->min);
-    unsigned in_decade = decades * 3 <= most + 1 ? 3 : 1;
+    unsigned in_decade = decades * 3 <= most + 5 ? 3 : 1;
     double stride = fmax(1, ceil(decades / most));
     unsigned n = 0;
     for (double k = first; k <= first + decades + 1; k += stride) {

@@ -10,7 +10,7 @@ enum {
     VIEW = 1000,       /* of the nested viewBox, both ways */
     X_TICKS = 8,
     Y_TICKS = 5,
-    BAR_LABELS = 8
+    BAR_LABELS = 16
 };
 
 static const char *const scale_names[] = {
@@ -56,8 +56,8 @@ static void write_line(const struct svg_chart *c, const struct svg_line *line, F
     double x[SVG_POINTS_MAX];
     double y[SVG_POINTS_MAX];
     size_t n = svg_thin(line->x, line->y, line->n, x, y);
-    fprintf(out, "<path class=\"c%u%s\" data-name=\"", line->colour % SVG_COLOURS,
-            line->dashed ? " other" : "");
+    fprintf(out, "<path class=\"c%u%s%s\" data-name=\"", line->colour % SVG_COLOURS,
+            line->dashed ? " other" : "", line->broad ? " broad" : "");
     markup_text(out, line->name);
     fputs("\" d=\"", out);
     size_t run = 0; /* points since the last gap */

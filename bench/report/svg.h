@@ -23,6 +23,7 @@ struct svg_line {
     const char *name;
     unsigned colour; /* below SVG_COLOURS */
     bool dashed;     /* of the run to compare with */
+    bool broad;      /* pale and broad, behind others that may cover it */
     size_t n;
     const double *x, *y; /* [n]; NAN in either is a gap */
 };
