@@ -27,9 +27,7 @@ static void grouped(double v, char out[FIGURE_MAX])
 
 static void count(double v, char out[FIGURE_MAX])
 {
-    if (fabs(v) >= COUNT_MAX) {
-        snprintf(out, FIGURE_MAX, "%.3g", v);
-    } else if (fabs(v) >= 100 || v == rint(v)) {
+    if (fabs(v) < COUNT_MAX && (fabs(v) >= 100 || v == rint(v))) {
         grouped(v, out);
     } else {
         snprintf(out, FIGURE_MAX, "%.3g", v);

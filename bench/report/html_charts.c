@@ -25,7 +25,7 @@ static const struct over_time over_time[] = {
     {.id = "rate",
      .title = "Requests sent and answered, each second",
      .y_label = "per second",
-     .absent = "How many requests were sent and answered each second.",
+     .absent = "How many requests were sent and answered each second",
      .unit = UNIT_PER_S,
      .per_second = true,
      .series = {{"sent", "series/sent", 4, .broad = true},
@@ -35,7 +35,7 @@ static const struct over_time over_time[] = {
     {.id = "latency",
      .title = "How long answers took, over time",
      .y_label = "latency",
-     .absent = "How long answers took over time.",
+     .absent = "How long answers took over time",
      .unit = UNIT_US,
      .scale = SCALE_LOG,
      .series = {{"p50", "series/p50_us", 0},
@@ -46,13 +46,13 @@ static const struct over_time over_time[] = {
     {.id = "stock",
      .title = "Units left",
      .y_label = "units",
-     .absent = "How the stock went.",
+     .absent = "How the stock went",
      .unit = UNIT_COUNT,
      .series = {{"units left", "series/stock", 0}}},
     {.id = "cpu",
      .title = "Processor of each process",
      .y_label = "share of one core",
-     .absent = "How much processor each process took.",
+     .absent = "How much processor each process took",
      .unit = UNIT_SHARE,
      .series = {{"service", "series/cpu/service", 0},
                 {"Redis", "series/cpu/redis", 1},
@@ -61,13 +61,13 @@ static const struct over_time over_time[] = {
     {.id = "groups",
      .title = "Orders in one transaction, over time",
      .y_label = "orders, mean",
-     .absent = "How many orders were committed together over time.",
+     .absent = "How many orders were committed together over time",
      .unit = UNIT_COUNT,
      .series = {{"orders per transaction", "series/commit_group", 0}}},
     {.id = "flight",
      .title = "Requests without an answer yet",
      .y_label = "requests",
-     .absent = "How many requests were under way.",
+     .absent = "How many requests were under way",
      .unit = UNIT_COUNT,
      .series = {{"in flight", "series/in_flight", 0}}},
 };
@@ -224,7 +224,7 @@ static void chart_spectrum(struct page *p)
     }
     html_title(p, title);
     if (lines.n == 0) {
-        html_absent(p, "The spectrum of latencies.");
+        html_absent(p, "The spectrum of latencies");
     } else {
         double nines = fmax(nines_shown(p->run), p->other ? nines_shown(p->other) : 0);
         const struct svg_chart chart = {
@@ -282,7 +282,7 @@ static void chart_groups(struct page *p)
     size_t n = json_array_size(groups) < BARS_MAX ? json_array_size(groups) : BARS_MAX;
     html_title(p, title);
     if (n == 0) {
-        html_absent(p, "How many orders were committed together.");
+        html_absent(p, "How many orders were committed together");
         return;
     }
     double from = 0;

@@ -53,7 +53,7 @@ void html_absent(struct page *p, const char *what)
 {
     fputs("<p class=\"absent\">", p->out);
     markup_text(p->out, what);
-    fputs(" The run has no figures for it.</p>\n", p->out);
+    fputs(": the run has no figures for it.</p>\n", p->out);
 }
 
 static void badge(struct page *p, const char *kind, const char *text, const char *more)
@@ -64,22 +64,41 @@ static void badge(struct page *p, const char *kind, const char *text, const char
     fputs("</span>\n", p->out);
 }
 
+/* Rows of a list that are not `ok`. */
+static size_t not_ok(const json_t *list)
+{
+    size_t i;
+    size_t n = 0;
+    json_t *row;
+    json_array_foreach(list, i, row)
+    {
+        n += !json_is_true(json_object_get(row, "ok"));
+    }
+    return n;
+}
+
 static void verdict_badge(struct page *p)
 {
     static const struct {
         const char *kind, *text;
-    } results[] = {{"good", "Every promise was kept"},   {"bad", "A promise was broken"},
-                   {"bad", "The tool was used wrongly"}, {"bad", "Could not be set up or compared"},
-                   {"bad", "The run is not valid"},      {"bad", "A threshold was missed"}};
+    } results[] = {
+        /* by exit code */
+        {"good", "Every promise was kept"},   {"bad", "A promise was broken"},
+        {"bad", "The tool was used wrongly"}, {"bad", "Could not be set up or compared"},
+        {"bad", "The run is not valid"},      {"bad", "A threshold was missed"},
+    };
+    enum { BROKEN = 1 };
     const size_t n = sizeof(results) / sizeof(results[0]);
-    double result = run_number(p->run, "exit");
+    const json_t *promises = run_at(p->run, "promises");
+    /* A broken promise is never hidden behind another fault of the run. */
+    double result = not_ok(promises) ? BROKEN : run_number(p->run, "exit");
     size_t i = 0;
     while (i < n && result != (double)i) {
         i++;
     }
     if (i == n) {
         badge(p, "bad", "Nothing says how it ended", "");
-    } else if (i == 0 && json_array_size(run_at(p->run, "promises")) == 0) {
+    } else if (i == 0 && json_array_size(promises) == 0) {
         badge(p, "good", "Ended well; no promise was put to the test", "");
     } else {
         badge(p, results[i].kind, results[i].text, "");
@@ -116,15 +135,9 @@ static void lateness_badge(struct page *p)
 
 static void thresholds_badge(struct page *p)
 {
-    size_t i;
-    size_t missed = 0;
-    const json_t *list = run_at(p->run, "thresholds");
-    json_t *threshold;
-    json_array_foreach(list, i, threshold)
-    {
-        missed += !json_is_true(json_object_get(threshold, "ok"));
-    }
-    if (json_array_size(list) > 0) {
+    const json_t *thresholds = run_at(p->run, "thresholds");
+    bool missed = not_ok(thresholds) > 0;
+    if (json_array_size(thresholds) > 0) {
         badge(p, missed ? "bad" : "good", missed ? "Thresholds missed" : "Thresholds met", "");
     }
 }

@@ -32,7 +32,7 @@ static void table_promises(struct page *p)
     const json_t *promises = run_at(p->run, "promises");
     html_title(p, "Promises");
     if (json_array_size(promises) == 0) {
-        html_absent(p, "Whether the promises were kept.");
+        html_absent(p, "Whether the promises were kept");
         return;
     }
     markup_table(p->out, "What the shoppers were told, against what MariaDB has", heads);
@@ -108,8 +108,8 @@ static void table_latencies(struct page *p)
     static const char *const kinds[] = {"orders", "refusals", "all"};
     bool closed = strcmp(run_text(p->run, "load"), "closed") == 0;
     html_title(p, "Latency and service time");
-    if (!json_is_object(run_at(p->run, "latency"))) {
-        html_absent(p, "How long answers took.");
+    if (json_object_size(run_at(p->run, "latency")) == 0) {
+        html_absent(p, "How long answers took");
         return;
     }
     markup_table(p->out,
@@ -142,7 +142,7 @@ static void table_steps(struct page *p)
     const json_t *steps = run_at(p->run, "steps");
     html_title(p, "Steps");
     if (json_array_size(steps) == 0) {
-        html_absent(p, "The steps of a shopper.");
+        html_absent(p, "The steps of a shopper");
         return;
     }
     markup_table(p->out, "Latency of each step", heads);
@@ -196,7 +196,7 @@ static void table_answers(struct page *p)
     const json_t *steps = run_at(p->run, "steps");
     html_title(p, "What was answered");
     if (json_array_size(steps) == 0) {
-        html_absent(p, "Which answers came.");
+        html_absent(p, "Which answers came");
         return;
     }
     markup_table(p->out, "Answers by status and code, as shares of the step's requests", heads);
@@ -299,7 +299,7 @@ static void table_audit(struct page *p)
     const json_t *checks = run_at(p->run, "audit/checks");
     html_title(p, "The service's own audit");
     if (json_array_size(checks) == 0) {
-        html_absent(p, "What the service's audit found.");
+        html_absent(p, "What the service's audit found");
         return;
     }
     bool ok = json_is_true(run_at(p->run, "audit/ok"));
@@ -324,7 +324,7 @@ static void table_processors(struct page *p)
     double orders = run_number(p->run, "totals/orders");
     html_title(p, "Processor time");
     if (json_object_size(cpu) == 0) {
-        html_absent(p, "How much processor each process took in all.");
+        html_absent(p, "How much processor each process took in all");
         return;
     }
     markup_table(p->out, "Of the whole run", heads);
