@@ -80,13 +80,11 @@ double scale_at(const struct scale *s, double v)
 
 static unsigned linear_ticks(const struct scale *s, unsigned most, double *ticks)
 {
-    double step = round_to_125((s->max - s->min) / most, true);
+    double step = round_to_125(s->max / most, true);
     unsigned n = 0;
-    for (double k = ceil(s->min / step); n < SCALE_TICKS_MAX; k++) {
-        if (k * step > s->max * (1 + 1e-9)) {
-            break;
-        }
-        ticks[n++] = k * step;
+    while (n < SCALE_TICKS_MAX && n * step <= s->max * (1 + 1e-9)) {
+        ticks[n] = n * step;
+        n++;
     }
     return n;
 }
@@ -96,12 +94,12 @@ static unsigned linear_ticks(const struct scale *s, unsigned most, double *ticks
 static unsigned log_ticks(const struct scale *s, unsigned most, double *ticks)
 {
     static const double steps[] = {1, 2, 5};
-    double first = floor(log10(s->min) + 1e-9);
+    int first = (int)floor(log10(s->min) + 1e-9);
     double decades = log10(s->max / s->min);
     unsigned in_decade = decades * 3 <= most + 5 ? 3 : 1;
-    double stride = fmax(1, ceil(decades / most));
+    int stride = (int)fmax(1, ceil(decades / most));
     unsigned n = 0;
-    for (double k = first; k <= first + decades + 1; k += stride) {
+    for (int k = first; k <= first + (int)decades + 1; k += stride) {
         for (unsigned i = 0; i < in_decade && n < SCALE_TICKS_MAX; i++) {
             double v = steps[i] * pow(10, k);
             if (v >= s->min * (1 - 1e-9) && v <= s->max * (1 + 1e-9)) {

@@ -14,7 +14,7 @@ enum scale_kind {
 
 struct scale {
     enum scale_kind kind;
-    double min, max; /* min < max; SCALE_NINES: both below 1 */
+    double min, max; /* min < max; SCALE_LINEAR and SCALE_NINES begin at 0 */
 };
 
 /* From zero to a round value at or above high. */
