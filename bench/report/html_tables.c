@@ -35,7 +35,7 @@ static void table_promises(struct page *p)
         html_absent(p, "Whether the promises were kept");
         return;
     }
-    markup_table(p->out, "What the shoppers were told, against what MariaDB has", heads);
+    markup_table(p->out, "What shoppers were told, against MariaDB", heads);
     json_array_foreach(promises, i, row)
     {
         markup_row(p->out, run_text(row, "promise"));
@@ -319,7 +319,12 @@ static void table_audit(struct page *p)
 static void table_processors(struct page *p)
 {
     static const char *const heads[] = {"Process", "#Processor", "#Per order", NULL};
-    static const char *const names[] = {"service", "redis", "mariadb", "generator"};
+    static const struct {
+        const char *name, *member;
+    } processes[] = {{"service", "service"},
+                     {"Redis", "redis"},
+                     {"MariaDB", "mariadb"},
+                     {"generator", "generator"}};
     const json_t *cpu = run_at(p->run, "cpu_us");
     double orders = run_number(p->run, "totals/orders");
     html_title(p, "Processor time");
@@ -328,12 +333,12 @@ static void table_processors(struct page *p)
         return;
     }
     markup_table(p->out, "Of the whole run", heads);
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        double us = run_number(cpu, names[i]);
+    for (unsigned i = 0; i < sizeof(processes) / sizeof(processes[0]); i++) {
+        double us = run_number(cpu, processes[i].member);
         if (isnan(us)) {
             continue;
         }
-        markup_row(p->out, names[i]);
+        markup_row(p->out, processes[i].name);
         markup_number(p->out, UNIT_US, us);
         markup_number(p->out, UNIT_US, orders > 0 ? us / orders : NAN);
         markup_row_end(p->out);

@@ -219,14 +219,14 @@ void svg_bars(const struct svg_bars *b, FILE *out)
     }
     fputs("</desc>\n", out);
     write_y_axis(&y, out);
-    size_t stride = (b->n + BAR_LABELS - 1) / BAR_LABELS;
+    size_t stride = b->n / BAR_LABELS + 1;
+    for (size_t i = 0; i < b->n; i += stride) {
+        write_x_tick(((double)i + 0.5) / (double)b->n, b->labels[i], i / stride % 2, out);
+    }
     for (size_t i = 0; i < b->n; i++) {
         write_bar(b, &y, i, false, out);
         if (b->others) {
             write_bar(b, &y, i, true, out);
-        }
-        if (i % stride == 0) {
-            write_x_tick(((double)i + 0.5) / (double)b->n, b->labels[i], i / stride % 2, out);
         }
     }
     write_x_label(b->x_label, out);
