@@ -40,7 +40,7 @@ PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 CPPFLAGS = -Iservice -D_GNU_SOURCE -DSNAPUP_VERSION='"$(VERSION)"' $(CPPFLAGS_$(MODE)) $(PKG_CFLAGS)
 CFLAGS := -std=gnu17 $(WARN) $(CFLAGS_$(MODE)) -pthread
 LDFLAGS := $(LDFLAGS_$(MODE)) -pthread
-LIBS = $(PKG_LIBS) -linih
+LIBS = $(PKG_LIBS) -linih -lm
 
 ROOMS := base net redis sql rules pay flow api
 SERVICE := $(foreach room,$(ROOMS),$(wildcard service/$(room)/*.c))
@@ -205,7 +205,6 @@ $(O)/snapupctl: $(CTL:%.c=$(O)/%.o) $(O)/libsnapup.a
 $(O)/snapup-sandbox: $(SANDBOX:%.c=$(O)/%.o) $(O)/libsnapup.a
 	$(LINK)
 
-$(O)/snapup-bench $(O)/unit/bench_svg_test: LIBS += -lm
 $(O)/snapup-bench: $(BENCH:%.c=$(O)/%.o) $(O)/libsnapup.a
 	$(LINK)
 
