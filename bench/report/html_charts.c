@@ -5,8 +5,9 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { LINES_MAX = 2 * SVG_COLOURS, BARS_MAX = 64 };
+enum { SERIES_MAX = 5, LINES_MAX = 2 * SVG_COLOURS, BARS_MAX = 64 };
 
 /* What one chart over time shows. */
 struct over_time {
@@ -18,7 +19,8 @@ struct over_time {
         const char *name, *path;
         unsigned colour;
         bool broad;
-    } series[SVG_COLOURS];
+    } series[SERIES_MAX];
+    const char *members; /* an object, each array in it a line */
 };
 
 static const struct over_time over_time[] = {
@@ -54,10 +56,7 @@ static const struct over_time over_time[] = {
      .y_label = "share of one core",
      .absent = "How much processor each process took",
      .unit = UNIT_SHARE,
-     .series = {{"service", "series/cpu/service", 0},
-                {"Redis", "series/cpu/redis", 1},
-                {"MariaDB", "series/cpu/mariadb", 2},
-                {"generator", "series/cpu/generator", 4}}},
+     .members = "series/cpu"},
     {.id = "groups",
      .title = "Orders in one transaction, over time",
      .y_label = "orders, mean",
@@ -125,34 +124,58 @@ static struct scale scale_of(const struct lines *lines, enum scale_kind kind)
     return kind == SCALE_LOG ? scale_log(low, high) : scale_from_zero(high);
 }
 
-/* The series of one run as lines; those that are missing or empty are left out. */
+/* One series of a run as a line, unless it is missing or empty. The line says how it looks. */
+static void add_one(struct page *p, struct lines *lines, const json_t *run, const json_t *values,
+                    struct svg_line line, double factor)
+{
+    const json_t *t = run_at(run, "series/t");
+    double *x;
+    double *y;
+    line.n = json_array_size(values);
+    line.n = line.n < json_array_size(t) ? line.n : json_array_size(t);
+    line.dashed = run == p->other;
+    if (line.n == 0 || lines->n == LINES_MAX) {
+        return;
+    }
+    if (!lines_add(lines, line, &x, &y)) {
+        p->failed = true;
+        return;
+    }
+    for (size_t i = 0; i < line.n; i++) {
+        x[i] = run_value(json_array_get(t, i));
+        y[i] = run_value(json_array_get(values, i)) * factor;
+    }
+}
+
+/* A name has one colour, in both runs. */
+static unsigned colour_of(const struct lines *lines, const char *name)
+{
+    unsigned next = 0;
+    for (size_t i = 0; i < lines->n; i++) {
+        if (strcmp(lines->line[i].name, name) == 0) {
+            return lines->line[i].colour;
+        }
+        next = lines->line[i].colour >= next ? lines->line[i].colour + 1 : next;
+    }
+    return next;
+}
+
 static void add_series(struct page *p, struct lines *lines, const struct over_time *c,
                        const json_t *run)
 {
-    const json_t *t = run_at(run, "series/t");
+    const char *name;
+    json_t *values;
     double interval = run_number(run, "series/interval_s");
     double factor = !c->per_second ? 1 : interval > 0 ? 1 / interval : NAN;
-    for (const struct series *s = c->series; s < c->series + SVG_COLOURS && s->name; s++) {
-        const json_t *values = run_at(run, s->path);
-        size_t n = json_array_size(values);
-        n = n < json_array_size(t) ? n : json_array_size(t);
-        double *x;
-        double *y;
-        if (n == 0) {
-            continue;
-        }
-        const struct svg_line line = {.name = s->name,
-                                      .colour = s->colour,
-                                      .dashed = run == p->other,
-                                      .broad = s->broad,
-                                      .n = n};
-        if (!lines_add(lines, line, &x, &y)) {
-            p->failed = true;
-            return;
-        }
-        for (size_t i = 0; i < n; i++) {
-            x[i] = run_value(json_array_get(t, i));
-            y[i] = run_value(json_array_get(values, i)) * factor;
+    for (const struct series *s = c->series; s < c->series + SERIES_MAX && s->name; s++) {
+        const struct svg_line line = {.name = s->name, .colour = s->colour, .broad = s->broad};
+        add_one(p, lines, run, run_at(run, s->path), line, factor);
+    }
+    if (c->members) {
+        json_object_foreach((json_t *)run_at(run, c->members), name, values)
+        {
+            const struct svg_line line = {.name = name, .colour = colour_of(lines, name)};
+            add_one(p, lines, run, values, line, factor);
         }
     }
 }

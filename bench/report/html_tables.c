@@ -316,33 +316,34 @@ static void table_audit(struct page *p)
     markup_table_end(p->out);
 }
 
+static void processor_row(struct page *p, const char *name, double us)
+{
+    double orders = run_number(p->run, "totals/orders");
+    markup_row(p->out, name);
+    markup_number(p->out, UNIT_US, us);
+    markup_number(p->out, UNIT_US, orders > 0 ? us / orders : NAN);
+    markup_row_end(p->out);
+}
+
 static void table_processors(struct page *p)
 {
     static const char *const heads[] = {"Process", "#Processor", "#Per order", NULL};
-    static const struct {
-        const char *name, *member;
-    } processes[] = {{"service", "service"},
-                     {"Redis", "redis"},
-                     {"MariaDB", "mariadb"},
-                     {"generator", "generator"}};
-    const json_t *cpu = run_at(p->run, "cpu_us");
-    double orders = run_number(p->run, "totals/orders");
+    const char *name;
+    json_t *us;
+    json_t *processes = (json_t *)run_at(p->run, "cpu_us");
     html_title(p, "Processor time");
-    if (json_object_size(cpu) == 0) {
+    if (json_object_size(processes) == 0) {
         html_absent(p, "How much processor each process took in all");
         return;
     }
+    double sum = 0;
     markup_table(p->out, "Of the whole run", heads);
-    for (unsigned i = 0; i < sizeof(processes) / sizeof(processes[0]); i++) {
-        double us = run_number(cpu, processes[i].member);
-        if (isnan(us)) {
-            continue;
-        }
-        markup_row(p->out, processes[i].name);
-        markup_number(p->out, UNIT_US, us);
-        markup_number(p->out, UNIT_US, orders > 0 ? us / orders : NAN);
-        markup_row_end(p->out);
+    json_object_foreach(processes, name, us)
+    {
+        processor_row(p, name, run_value(us));
+        sum += strcmp(name, "generator") == 0 ? 0 : run_value(us);
     }
+    processor_row(p, "all but the generator", sum);
     markup_table_end(p->out);
 }
 

@@ -16,12 +16,12 @@
 
 enum {
     SVG_POINTS_MAX = 1000, /* of a line; one with more is thinned out */
-    SVG_COLOURS = 5
+    SVG_COLOURS = 7
 };
 
 struct svg_line {
     const char *name;
-    unsigned colour; /* below SVG_COLOURS */
+    unsigned colour; /* modulo SVG_COLOURS */
     bool dashed;     /* of the run to compare with */
     bool broad;      /* pale and broad, behind others that may cover it */
     size_t n;

@@ -110,7 +110,7 @@ def test_a_run_is_what_the_schema_says(schema):
 def test_a_page_shows_all_of_a_run(tmp_path):
     page, charts = check_page(report(tmp_path, sample_run()))
     assert sorted(charts) == sorted(CHARTS)
-    for found in ("Every promise was kept", "Valid", "Generator on time, p99 310 µs",
+    for found in ("Every promise was kept", "Valid", "all but the generator 25.3 s 31.9 µs", "Generator on time, p99 310 µs",
                   "Thresholds met", "40,400/s", "20.8 ms", "A crowd at T0 for scarce stock",
                   "POST /v1/orders", "sold_out", "held_is_live", "constant 40000/s for 30s"):
         assert found in page.words, found
@@ -131,6 +131,17 @@ def test_two_runs_lie_over_each_other(tmp_path):
     assert len(charts["commits"].findall("rect")) == 20
     page, _ = check_page(report(tmp_path, slower, sample_run()))
     assert "durable orders 20,200/s 40,400/s 0.5 × worse" in page.words
+
+
+def test_a_process_has_one_colour_in_both_runs(tmp_path):
+    run, other = sample_run(intervals=8), sample_run(intervals=8)
+    run["series"]["cpu"] = {"service": [0.5] * 8, "redis": [0.2] * 8}
+    other["series"]["cpu"] = {"node": [0.9] * 8, "redis": [0.3] * 8}
+    _, charts = check_page(report(tmp_path, run, other))
+    found = [(path.get("data-name"), path.get("class")) for path in charts["cpu"].findall("svg/path")]
+    assert found == [("service", "c0"), ("redis", "c1"), ("node", "c2 other"), ("redis", "c1 other")]
+    run["series"]["cpu"] = {f"process {k}": [0.1] * 8 for k in range(100)}
+    check_page(report(tmp_path, run, run))
 
 
 @pytest.mark.parametrize("change, found", [
