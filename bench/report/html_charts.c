@@ -14,7 +14,8 @@ struct over_time {
     const char *id, *title, *y_label, *absent;
     enum unit unit;
     enum scale_kind scale;
-    bool per_second; /* counts of an interval, drawn as a rate */
+    bool per_second;  /* counts of an interval, drawn as a rate */
+    bool zero_is_gap; /* a mean of nothing */
     struct series {
         const char *name, *path;
         unsigned colour;
@@ -62,6 +63,7 @@ static const struct over_time over_time[] = {
      .y_label = "orders, mean",
      .absent = "How many orders were committed together over time",
      .unit = UNIT_COUNT,
+     .zero_is_gap = true,
      .series = {{"orders per transaction", "series/commit_group", 0}}},
     {.id = "flight",
      .title = "Requests without an answer yet",
@@ -126,9 +128,11 @@ static struct scale scale_of(const struct lines *lines, enum scale_kind kind)
 
 /* One series of a run as a line, unless it is missing or empty. The line says how it looks. */
 static void add_one(struct page *p, struct lines *lines, const json_t *run, const json_t *values,
-                    struct svg_line line, double factor)
+                    struct svg_line line, const struct over_time *c)
 {
     const json_t *t = run_at(run, "series/t");
+    double interval = run_number(run, "series/interval_s");
+    double factor = !c->per_second ? 1 : interval > 0 ? 1 / interval : NAN;
     double *x;
     double *y;
     line.n = json_array_size(values);
@@ -144,6 +148,7 @@ static void add_one(struct page *p, struct lines *lines, const json_t *run, cons
     for (size_t i = 0; i < line.n; i++) {
         x[i] = run_value(json_array_get(t, i));
         y[i] = run_value(json_array_get(values, i)) * factor;
+        y[i] = y[i] == 0 && c->zero_is_gap ? NAN : y[i];
     }
 }
 
@@ -165,17 +170,15 @@ static void add_series(struct page *p, struct lines *lines, const struct over_ti
 {
     const char *name;
     json_t *values;
-    double interval = run_number(run, "series/interval_s");
-    double factor = !c->per_second ? 1 : interval > 0 ? 1 / interval : NAN;
     for (const struct series *s = c->series; s < c->series + SERIES_MAX && s->name; s++) {
         const struct svg_line line = {.name = s->name, .colour = s->colour, .broad = s->broad};
-        add_one(p, lines, run, run_at(run, s->path), line, factor);
+        add_one(p, lines, run, run_at(run, s->path), line, c);
     }
     if (c->members) {
         json_object_foreach((json_t *)run_at(run, c->members), name, values)
         {
             const struct svg_line line = {.name = name, .colour = colour_of(lines, name)};
-            add_one(p, lines, run, values, line, factor);
+            add_one(p, lines, run, values, line, c);
         }
     }
 }
@@ -316,6 +319,10 @@ static void chart_groups(struct page *p)
         values[i] = run_number(json_array_get(groups, i), "n");
         other_values[i] = bucket_count(others, le);
         from = run_value(le);
+    }
+    /* The largest transactions that there could have been, but were not, are no part of the story. */
+    while (n > 1 && values[n - 1] == 0 && other_values[n - 1] == 0) {
+        n--;
     }
     const struct svg_bars bars = {"commits",
                                   title,

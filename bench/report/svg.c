@@ -10,7 +10,7 @@ enum {
     VIEW = 1000,       /* of the nested viewBox, both ways */
     X_TICKS = 8,
     Y_TICKS = 5,
-    BAR_LABELS = 16
+    BAR_LABELS = 11
 };
 
 static const char *const scale_names[] = {
@@ -219,7 +219,7 @@ void svg_bars(const struct svg_bars *b, FILE *out)
     }
     fputs("</desc>\n", out);
     write_y_axis(&y, out);
-    size_t stride = b->n / BAR_LABELS + 1;
+    size_t stride = (b->n + BAR_LABELS - 1) / BAR_LABELS;
     for (size_t i = 0; i < b->n; i += stride) {
         write_x_tick(((double)i + 0.5) / (double)b->n, b->labels[i], i / stride % 2, out);
     }

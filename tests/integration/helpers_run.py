@@ -88,7 +88,7 @@ def sample_run(intervals=60, orders_per_s=40_000, median_us=5200, seed=1):
         "commit_groups": [{"le": 1, "n": 40}, {"le": 2, "n": 22}, {"le": 4, "n": 31},
                           {"le": 8, "n": 90}, {"le": 16, "n": 350}, {"le": 32, "n": 1210},
                           {"le": 64, "n": 3900}, {"le": 128, "n": 5200}, {"le": 256, "n": 800},
-                          {"le": "+Inf", "n": 3}],
+                          {"le": 512, "n": 0}, {"le": "+Inf", "n": 0}],
         "cpu_us": {"service": 12_400_000, "redis": 3_100_000, "mariadb": 9_800_000,
                    "generator": 13_400_000},
         "ledger": ledger,
