@@ -165,21 +165,27 @@ static unsigned colour_of(const struct lines *lines, const char *name)
     return next;
 }
 
-static void add_series(struct page *p, struct lines *lines, const struct over_time *c,
-                       const json_t *run)
+static void add_members(struct page *p, struct lines *lines, const struct over_time *c,
+                        const json_t *run)
 {
     const char *name;
     json_t *values;
+    json_object_foreach((json_t *)run_at(run, c->members), name, values)
+    {
+        const struct svg_line line = {.name = name, .colour = colour_of(lines, name)};
+        add_one(p, lines, run, values, line, c);
+    }
+}
+
+static void add_series(struct page *p, struct lines *lines, const struct over_time *c,
+                       const json_t *run)
+{
     for (const struct series *s = c->series; s < c->series + SERIES_MAX && s->name; s++) {
         const struct svg_line line = {.name = s->name, .colour = s->colour, .broad = s->broad};
         add_one(p, lines, run, run_at(run, s->path), line, c);
     }
     if (c->members) {
-        json_object_foreach((json_t *)run_at(run, c->members), name, values)
-        {
-            const struct svg_line line = {.name = name, .colour = colour_of(lines, name)};
-            add_one(p, lines, run, values, line, c);
-        }
+        add_members(p, lines, c, run);
     }
 }
 
