@@ -48,13 +48,13 @@ SERVICE_O := $(SERVICE:%.c=$(O)/%.o)
 MAIN := $(wildcard service/*.c)
 SANDBOX := $(wildcard ops/sandbox/*.c)
 CTL := $(wildcard ops/snapupctl/*.c)
-BENCH := $(wildcard bench/*.c)
+BENCH := $(wildcard bench/*.c bench/report/*.c)
 UNIT := $(basename $(notdir $(wildcard tests/unit/*_test.c)))
 SIM := $(wildcard tests/sim/*.c)
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/*_fuzz.c)))
 SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(CTL) $(BENCH)
 ALL_C := $(SHIPPED) $(SIM) $(wildcard tests/unit/*.c tests/fuzz/*.c)
-ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h tests/unit/*.h tests/fuzz/*.h tests/sim/*.h)
+ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h bench/report/*.h tests/unit/*.h tests/fuzz/*.h tests/sim/*.h)
 SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support tests/model .ci)
 
 Q := $(if $(V),,@)
@@ -160,7 +160,8 @@ install: all ## DESTDIR= PREFIX=/usr/local: programs, schema, functions, samples
 		build/release/snapup-sandbox $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -m 644 schema/*.sql $(DESTDIR)$(SHARE)/schema
 	$(Q)install -m 644 bench/scenarios/*.ini $(DESTDIR)$(SHARE)/scenarios
-	$(Q)install -m 644 service/redis/functions.lua service/api/openapi.yaml $(DESTDIR)$(SHARE)
+	$(Q)install -m 644 service/redis/functions.lua service/api/openapi.yaml bench/report.schema.json \
+		$(DESTDIR)$(SHARE)
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.conf >$(DESTDIR)$(SHARE)/snapup.conf.sample
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/snapup.service

@@ -5,6 +5,7 @@
  */
 #include "merge_command.h"
 #include "report.h"
+#include "report/report_command.h"
 #include "run.h"
 
 #include <curl/curl.h>
@@ -67,6 +68,7 @@ static const struct {
     enum bench_exit (*main)(int argc, char **argv);
 } commands[] = {
     {"merge", merge_main},
+    {"report", report_command},
 };
 
 int main(int argc, char **argv)
