@@ -67,6 +67,11 @@ export function buildApp(settings, gate, ledger) {
     const findSale = saleCache(ledger);
     const answers = (good) => ({ '2xx': good, '4xx': schemas.problem, '5xx': schemas.problem });
 
+    // As Fastify reads JSON, but for a POST that says it has some and has none.
+    const readJson = app.getDefaultJsonParser('error', 'error');
+    app.addContentTypeParser('application/json', { parseAs: 'string' },
+        (request, body, done) => (body === '' ? done(null) : readJson(request, body, done)));
+
     app.decorateRequest('shopper', '');
     app.setNotFoundHandler(async (request, reply) => refuse(request, reply, 'not_found'));
     app.setErrorHandler(async (error, request, reply) => {
