@@ -136,11 +136,11 @@ bench: all ## 200,000 shoppers rush 50,000 units (ARGS for others: build/release
 	@ops/dev/bench $(ARGS)
 
 bench-compare: build/deps-test build/baseline/.installed ## Snapup, a service in Node and the machine's limits under one load (ROUNDS=3 SECONDS=4)
-	+$(Q)$(BUILD) MODE=release programs build/release/snapup-limits
+	+$(Q)$(BUILD) MODE=release programs
 	@ops/dev/bench-compare $(or $(ROUNDS),3) $(or $(SECONDS),4)
 
 limits: build/deps-test ## what this machine can do at most, each measure for SECONDS (3)
-	+$(Q)$(BUILD) MODE=release build/release/snapup-bench build/release/snapup-limits
+	+$(Q)$(BUILD) MODE=release programs
 	@ops/dev/limits $(or $(SECONDS),3)
 
 # --- Keep in order ------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ clean: ## removes build/; var/ stays
 
 # --- Build (one MODE each) ----------------------------------------------------------------------------
 
-programs: $(O)/snapup $(O)/snapupctl $(O)/snapup-sandbox $(O)/snapup-bench
+programs: $(O)/snapup $(O)/snapupctl $(O)/snapup-sandbox $(O)/snapup-bench $(O)/snapup-limits
 	@:
 units: $(UNIT:%=$(O)/unit/%)
 	@:
