@@ -15,6 +15,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RELEASE = ROOT / "build/release"
+SCENARIO = ROOT / "bench/scenarios/rush.ini"
 WORKERS = os.cpu_count()
 START_S = 60
 END_S = 30
@@ -97,21 +98,22 @@ def server(command, env, port, log):
 def rush(port, args, pids, env=None):
     """One run of the load tool: its figures, and the processor time per answer of each process."""
     before = {name: cpu_us(pid) for name, pid in pids.items()}
-    command = [RELEASE / "snapup-bench", "rush", "--url", f"http://127.0.0.1:{port}", "--json", *args]
+    command = [RELEASE / "snapup-bench", "run", SCENARIO, "--url", f"http://127.0.0.1:{port}", "--quiet",
+               "--json", "-", *args]
     done = subprocess.run(command, env=os.environ | (env or {}), capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"{shlex.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     used = {name: cpu_us(pid) - before[name] for name, pid in pids.items()}
-    return figures(json.loads(done.stdout)["rush"], used)
+    return figures(json.loads(done.stdout), used)
 
 
 def figures(found, used):
-    used["generator"] = found["cpu_user_us"] + found["cpu_system_us"]
-    answers = found["orders"] + found["refusals"]
-    kind = "orders" if found["orders"] > found["refusals"] else "refusals"
-    return {"per_s": found[f"{kind}_per_s"], "p50_ms": found[f"{kind}_us"]["p50"] / 1000,
-            "p99_ms": found[f"{kind}_us"]["p99"] / 1000, "n": answers,
-            "cpu_us": {name: us / answers for name, us in used.items()}}
+    used["generator"] = found["generator"]["cpu_user_us"] + found["generator"]["cpu_system_us"]
+    answers = found["totals"]["answers"]
+    kind = "orders" if found["totals"]["orders"] > found["totals"]["refusals"] else "refusals"
+    latency = found["latency"][kind]
+    return {"per_s": found["rates"][f"{kind}_per_s"], "p50_ms": latency["p50"] / 1000, "p99_ms": latency["p99"] / 1000,
+            "n": answers, "cpu_us": {name: us / answers for name, us in used.items()}}
 
 
 def solo(measure, args, pids):
