@@ -49,12 +49,13 @@ MAIN := $(wildcard service/*.c)
 SANDBOX := $(wildcard ops/sandbox/*.c)
 CTL := $(wildcard ops/snapupctl/*.c)
 BENCH := $(wildcard bench/*.c bench/report/*.c)
+LIMITS := $(wildcard bench/limits/*.c)
 UNIT := $(basename $(notdir $(wildcard tests/unit/*_test.c)))
 SIM := $(wildcard tests/sim/*.c)
 FUZZ := $(basename $(notdir $(wildcard tests/fuzz/*_fuzz.c)))
-SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(CTL) $(BENCH)
+SHIPPED := $(SERVICE) $(MAIN) $(SANDBOX) $(CTL) $(BENCH) $(LIMITS)
 ALL_C := $(SHIPPED) $(SIM) $(wildcard tests/unit/*.c tests/fuzz/*.c)
-ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h bench/report/*.h tests/unit/*.h tests/fuzz/*.h tests/sim/*.h)
+ALL_H := $(wildcard service/*.h service/*/*.h ops/*/*.h bench/*.h bench/*/*.h tests/unit/*.h tests/fuzz/*.h tests/sim/*.h)
 SCRIPTS = $(shell grep --files-with-matches --recursive --max-count=1 '^\#!.*bash' ops tests/support tests/model .ci)
 
 Q := $(if $(V),,@)
@@ -63,8 +64,8 @@ BUILD = $(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)
 PYTEST := PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help all run up down test unit model integration crash fault asan sim sim-mutants fuzz bench fmt \
-	check docs install clean deps programs units fuzzers tidy
+.PHONY: help all run up down test unit model integration crash fault asan sim sim-mutants fuzz bench \
+	bench-compare limits fmt check docs install clean deps programs units fuzzers tidy
 
 help: ## this list
 	@sed --quiet 's/^\([a-z-]*\):.* ## \(.*\)/  \1\t\2/p' Makefile | expand --tabs=16
@@ -134,6 +135,14 @@ fuzz: build/deps-check ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ=
 bench: all ## 200,000 shoppers rush 50,000 units (ARGS for others: build/release/snapup-bench --help)
 	@ops/dev/bench $(ARGS)
 
+bench-compare: build/deps-test build/baseline/.installed ## Snapup, a service in Node and the machine's limits under one load (ROUNDS=3 SECONDS=4)
+	+$(Q)$(BUILD) MODE=release programs
+	@ops/dev/bench-compare $(or $(ROUNDS),3) $(or $(SECONDS),4)
+
+limits: build/deps-test ## what this machine can do at most, each measure for SECONDS (3)
+	+$(Q)$(BUILD) MODE=release programs
+	@ops/dev/limits $(or $(SECONDS),3)
+
 # --- Keep in order ------------------------------------------------------------------------------------
 
 fmt: build/deps-check ## formats all C
@@ -173,7 +182,7 @@ clean: ## removes build/; var/ stays
 
 # --- Build (one MODE each) ----------------------------------------------------------------------------
 
-programs: $(O)/snapup $(O)/snapupctl $(O)/snapup-sandbox $(O)/snapup-bench
+programs: $(O)/snapup $(O)/snapupctl $(O)/snapup-sandbox $(O)/snapup-bench $(O)/snapup-limits
 	@:
 units: $(UNIT:%=$(O)/unit/%)
 	@:
@@ -208,6 +217,16 @@ $(O)/snapup-sandbox: $(SANDBOX:%.c=$(O)/%.o) $(O)/libsnapup.a
 
 $(O)/snapup-bench: $(BENCH:%.c=$(O)/%.o) $(O)/libsnapup.a
 	$(LINK)
+
+$(O)/snapup-limits: $(LIMITS:%.c=$(O)/%.o) $(O)/libsnapup.a
+	$(LINK)
+
+# The baseline's packages, by name from npm, beside a copy of it.
+BASELINE := $(wildcard bench/baseline/*)
+build/baseline/.installed: $(BASELINE)
+	@mkdir -p $(@D)
+	$(Q)cp $(BASELINE) $(@D) && npm install --prefix $(@D) --no-package-lock --no-audit --no-fund --loglevel=error \
+		--silent && touch $@
 
 $(O)/unit/%: $(O)/tests/unit/%.o $(O)/libsnapup.a
 	@mkdir -p $(@D)
