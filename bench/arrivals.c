@@ -123,20 +123,20 @@ static bool add_ramp(struct parse *p, double from, double to, double us)
 
 static bool read_constant(struct parse *p)
 {
-    double r, us;
+    double r = 0, us = 0;
     return rate(p, &r) && word(p, "for") && length(p, &us) && add_ramp(p, r, r, us);
 }
 
 static bool read_ramp(struct parse *p)
 {
-    double from, to, us;
+    double from = 0, to = 0, us = 0;
     return rate(p, &from) && word(p, "to") && rate(p, &to) && word(p, "for") && length(p, &us) &&
            add_ramp(p, from, to, us);
 }
 
 static bool read_poisson(struct parse *p)
 {
-    double r, us;
+    double r = 0, us = 0;
     if (!rate(p, &r) || !word(p, "for") || !length(p, &us)) {
         return false;
     }
@@ -167,8 +167,8 @@ static bool read_spike(struct parse *p)
 
 static bool read_steps(struct parse *p)
 {
-    double rates[ARRIVALS_SEGMENTS_MAX];
-    double us;
+    double rates[ARRIVALS_SEGMENTS_MAX] = {0};
+    double us = 0;
     unsigned n = 0;
     do {
         if (n == ARRIVALS_SEGMENTS_MAX || !rate(p, &rates[n])) {
@@ -189,7 +189,7 @@ static bool read_steps(struct parse *p)
 
 static bool read_pause(struct parse *p)
 {
-    double us;
+    double us = 0;
     return length(p, &us) && add_ramp(p, 0, 0, us);
 }
 

@@ -13,6 +13,7 @@
 enum {
     REOPEN_TRIES = 100,       /* failures in a row until a connection is given up: about 10 s */
     REOPEN_PAUSE_US = 100000, /* between two of them */
+    OPEN_US_MIN = 3000000,    /* so long an opening may take, however impatient the shoppers are */
 };
 
 /* The one place where a connection changes state. */
@@ -354,10 +355,10 @@ void pool_tick(struct pool *p, int64_t now_us)
         struct conn *c = &p->conns[i];
         const struct worker *w = c->worker;
         int64_t waited_us = now_us - c->since_us;
-        bool overdue = waited_us > w->conf->scenario->timeout_us;
-        if (c->state == CONN_WAITING && overdue) {
+        int64_t timeout_us = w->conf->scenario->timeout_us;
+        if (c->state == CONN_WAITING && waited_us > timeout_us) {
             conn_drop(c, COUNT_TIMEOUTS);
-        } else if (c->state == CONN_OPENING && overdue) {
+        } else if (c->state == CONN_OPENING && waited_us > timeout_us && waited_us > OPEN_US_MIN) {
             conn_failed_to_open(c);
         } else if (c->state == CONN_STREAMING && (waited_us > worker_streams_us(c) || w->stopped)) {
             uint32_t shopper = c->shopper;

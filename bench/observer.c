@@ -96,20 +96,30 @@ static int64_t look_at_stock(struct observer *o)
     return left;
 }
 
+/* The number behind `name` in a line; false: another line. */
+static bool number_after(const char *line, const char *name, double *n)
+{
+    size_t len = strlen(name);
+    char *end = NULL;
+    if (strncmp(line, name, len) != 0) {
+        return false;
+    }
+    *n = strtod(line + len, &end);
+    return end != line + len;
+}
+
 /* One line of Prometheus' text. */
 static void read_line(struct groups *g, const char *line)
 {
-    char le[16];
-    double n = 0;
-    if (sscanf(line, "snapup_commit_group_size_bucket{le=\"%15[^\"]\"} %lf", le, &n) == 2 &&
-        g->buckets < GROUPS_MAX) {
-        snprintf(g->le[g->buckets], sizeof(g->le[0]), "%s", le);
-        g->n[g->buckets++] = n;
-    } else if (sscanf(line, "snapup_commit_group_size_sum %lf", &n) == 1) {
-        g->sum = n;
-    } else if (sscanf(line, "snapup_commit_group_size_count %lf", &n) == 1) {
-        g->count = n;
+    static const char bucket[] = "snapup_commit_group_size_bucket{le=\"";
+    if (strncmp(line, bucket, sizeof(bucket) - 1) == 0 && g->buckets < GROUPS_MAX) {
+        const char *le = line + sizeof(bucket) - 1;
+        size_t n = strcspn(le, "\"");
+        snprintf(g->le[g->buckets], sizeof(g->le[0]), "%.*s", (int)n, le);
+        g->buckets += number_after(le + n, "\"}", &g->n[g->buckets]);
     }
+    number_after(line, "snapup_commit_group_size_sum", &g->sum);
+    number_after(line, "snapup_commit_group_size_count", &g->count);
 }
 
 static bool look_at_groups(struct observer *o, struct groups *g)

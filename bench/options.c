@@ -119,9 +119,10 @@ static void set_defaults(struct options *o)
     };
 }
 
-static bool set_option(struct options *o, const struct option_row *row, const char *text,
+static bool set_option(struct options *o, const struct option_row *row, const char *given,
                        char *error, size_t size)
 {
+    const char *text = given ? given : ""; /* a flag has none */
     char *field = (char *)o + row->offset;
     char why[256] = "is empty";
     bool good = true;
@@ -135,7 +136,7 @@ static bool set_option(struct options *o, const struct option_row *row, const ch
         good = value_duration(text, (int64_t *)(void *)field);
         snprintf(why, sizeof(why), "want a duration such as 30s, got \"%.40s\"", text);
         break;
-    default:
+    case LIMIT:
         if (o->limits_n == FAIL_IF_MAX) {
             snprintf(why, sizeof(why), "more than %d", FAIL_IF_MAX);
             good = false;
@@ -200,18 +201,28 @@ static bool read_urls(struct options *o)
     return false;
 }
 
+/* "name=PID,name=PID" */
 static bool read_watch(struct options *o)
 {
     for (const char *at = o->watch; at && *at;) {
+        char pid[16];
+        uint64_t n = 0;
+        size_t len = strcspn(at, ",");
+        const char *equals = memchr(at, '=', len);
         struct bench_watched *w = &o->watched[o->watched_n];
-        int used = 0;
-        if (o->watched_n == BENCH_WATCHED_MAX ||
-            sscanf(at, "%23[a-z_]=%d%n", w->name, &w->pid, &used) != 2 || w->pid <= 0 ||
-            (at[used] != ',' && at[used] != '\0')) {
+        size_t name_len = equals ? (size_t)(equals - at) : 0;
+        if (o->watched_n == BENCH_WATCHED_MAX || name_len == 0 || name_len >= sizeof(w->name)) {
             return false;
         }
+        snprintf(w->name, sizeof(w->name), "%.*s", (int)name_len, at);
+        snprintf(pid, sizeof(pid), "%.*s", (int)(len - name_len - 1), equals + 1);
+        if (strspn(w->name, "abcdefghijklmnopqrstuvwxyz_") != name_len ||
+            !value_number(pid, 1, INT32_MAX, &n)) {
+            return false;
+        }
+        w->pid = (int)n;
         o->watched_n++;
-        at += used;
+        at += len;
         at += *at == ',';
     }
     return true;

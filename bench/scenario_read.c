@@ -112,27 +112,40 @@ static bool set_think(struct reading *r, const char *value)
     return true;
 }
 
+/* "409 sold_out", or "201" */
+static bool read_expected(const char *text, struct expected *e)
+{
+    char number[4] = "";
+    uint64_t http = 0;
+    size_t n = strspn(text, "0123456789");
+    const char *code = text + n + strspn(text + n, " ");
+    size_t code_n = strspn(code, "abcdefghijklmnopqrstuvwxyz_");
+    if (n != 3 || code[code_n + strspn(code + code_n, " ")] != '\0' || code_n > SCENARIO_CODE_MAX) {
+        return false;
+    }
+    snprintf(number, sizeof(number), "%.3s", text);
+    snprintf(e->code, sizeof(e->code), "%.*s", (int)code_n, code);
+    bool good = value_number(number, 200, 599, &http);
+    e->http = (unsigned)http;
+    return good;
+}
+
 /* "201, 409 sold_out" */
 static bool set_expect(struct reading *r, const char *value)
 {
     struct step *step = r->step;
     step->expected_n = 0;
     for (const char *at = value; *at;) {
-        struct expected e = {0};
-        char rest[64];
+        char one[64];
+        at += strspn(at, " ");
         size_t n = strcspn(at, ",");
-        int used = 0;
-        snprintf(rest, sizeof(rest), "%.*s", (int)(n < sizeof(rest) ? n : 0), at);
-        if (sscanf(rest, " %3u %47[a-z_] %n", &e.http, e.code, &used) < 2) {
-            used = 0;
-            sscanf(rest, " %3u %n", &e.http, &used);
-        }
-        if (used == 0 || rest[used] != '\0' || e.http < 200 || e.http > 599 ||
-            step->expected_n == SCENARIO_EXPECTED_MAX) {
+        snprintf(one, sizeof(one), "%.*s", (int)(n < sizeof(one) ? n : 0), at);
+        if (step->expected_n == SCENARIO_EXPECTED_MAX ||
+            !read_expected(one, &step->expected[step->expected_n])) {
             return fault(
                 r, "expect: want statuses, each with or without a code, as in 201, 409 sold_out");
         }
-        step->expected[step->expected_n++] = e;
+        step->expected_n++;
         at += n;
         at += *at == ',';
     }

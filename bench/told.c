@@ -83,7 +83,7 @@ enum told_next told_answer(struct telling *t, const struct told_request *rq, con
         return NEXT_ASTRAY;
     }
     bool expected = is_expected(step, a->http, code);
-    bool retry = !expected && asks_again(a->http, code);
+    bool retry = asks_again(a->http, code);
     figures_count(f, COUNT_ANSWERS, 1);
     figures_at(f, AT_LAST_ANSWER, now_us);
     figures_count(f, COUNT_ERRORS, !expected);
