@@ -5,6 +5,7 @@
  */
 #include "merge_command.h"
 #include "report.h"
+#include "report/html.h"
 #include "report/report_command.h"
 #include "run.h"
 
@@ -13,34 +14,51 @@
 #include <errno.h>
 
 /* Before the run, so that a wrong path does not cost its result. */
-static bool open_report(const char *path, FILE **out)
+static bool open_report(const char *option, const char *path, FILE **out)
 {
     *out = !path ? NULL : strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
     if (path && !*out) {
-        fprintf(stderr, "snapup-bench: --json %s: %s\n", path, strerror(errno));
+        fprintf(stderr, "snapup-bench: %s %s: %s\n", option, path, strerror(errno));
     }
     return !path || *out;
 }
 
-static enum bench_exit run_and_report(const struct options *o, const struct scenario *s)
+/* False: it could not be written in whole. */
+static bool close_report(FILE *out)
 {
-    FILE *out = NULL;
-    json_t *run = NULL;
-    if (!open_report(o->json, &out)) {
-        return BENCH_USAGE;
-    }
-    enum bench_exit result = run_once(o, s, &run);
-    if (run && out != stdout) {
+    return !out || (out == stdout ? fflush(out) : fclose(out)) == 0;
+}
+
+static bool write_reports(const json_t *run, FILE *json, FILE *html)
+{
+    if (json != stdout && html != stdout) {
         report_text(run, stdout);
     }
-    if (run && out) {
-        json_dumpf(run, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-        fputc('\n', out);
+    if (json) {
+        json_dumpf(run, json, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        fputc('\n', json);
     }
-    if (out && out != stdout) {
-        fclose(out);
+    return !html || html_write(run, NULL, html) == ST_OK;
+}
+
+static enum bench_exit run_and_report(const struct options *o, const struct scenario *s)
+{
+    FILE *json = NULL;
+    FILE *html = NULL;
+    json_t *run = NULL;
+    enum bench_exit result = BENCH_USAGE;
+    bool written = true;
+    if (open_report("--json", o->json, &json) && open_report("--html", o->html, &html)) {
+        result = run_once(o, s, &run);
+        written = !run || write_reports(run, json, html);
     }
+    written = close_report(json) && written;
+    written = close_report(html) && written;
     json_decref(run);
+    if (!written) {
+        fputs("snapup-bench: the report could not be written\n", stderr);
+        return BENCH_SETUP;
+    }
     return result;
 }
 

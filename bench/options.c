@@ -33,6 +33,7 @@ static const struct option_row rows[] = {
     {"fail-if", LIMIT, AT(limits), "LIMIT",
      "fails if it holds: 'p99>20ms', 'errors>0.1%', 'refusals.p99.9>=5ms'; may be given again"},
     {"json", TEXT, AT(json), "FILE|-", "the report for programs"},
+    {"html", TEXT, AT(html), "FILE", "the report as a page to look at"},
     {"hdr", TEXT, AT(hdr), "FILE",
      "latencies as an HdrHistogram log; snapup-bench merge adds several up"},
     {"progress", TEXT, AT(progress), "FILE", "while it runs, a JSON line every 50 ms"},

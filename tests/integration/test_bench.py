@@ -5,10 +5,12 @@ import json
 import signal
 import subprocess
 
+import jsonschema
 import pytest
 
 from snapup import BUILD, ROOT, clean_env, unique, wait_until
 
+SCHEMA = json.loads((ROOT / "bench/report.schema.json").read_text())
 SCENARIOS = sorted(path.stem for path in (ROOT / "bench/scenarios").glob("*.ini"))
 
 # Little load, for a build with sanitizers on a busy machine. In those with `constant`, who comes is known.
@@ -68,6 +70,7 @@ def test_every_scenario_proves_itself(bench, scenario):
     path.write_text(text.replace("500ms to 5s", "1ms to 5ms").replace("stream = 1min", "stream = 1s"))
     report = bench.play(path, *SMALL[scenario])
     totals = report["totals"]
+    jsonschema.validate(report, SCHEMA)
     assert report["scenario"] == scenario and report["exit"] == 0 and report["valid"]
     assert report["audit"]["ok"] and all(p["ok"] for p in report["promises"])
     assert totals["shoppers"] == report["settings"]["shoppers"]
@@ -167,6 +170,13 @@ def test_the_log_holds_what_the_report_says(bench, folder):
     lines = bench.run("merge", log).splitlines()
     row = next(line.split() for line in lines if line.startswith("refusals"))
     assert int(row[1]) == report["latency"]["refusals"]["n"]
+
+
+def test_the_page_shows_the_run(bench, folder):
+    page = folder / "run.html"
+    report = bench.play("rush", *SMALL["rush"], "--html", page)
+    text = page.read_text()
+    assert report["sale"] in text and "<svg" in text
 
 
 def test_another_service_needs_no_proof(bench, folder):
