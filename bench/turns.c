@@ -10,19 +10,21 @@ enum {
     SECOND_US = 1000000,
 };
 
-static void plan_next(struct turns *t)
+/* When the next newcomer is due. */
+static int64_t next_due_us(struct turns *t)
 {
     int64_t at_us = 0;
     if (t->next == t->conf.shoppers) {
-        t->next_us = TURNS_NEVER;
-    } else if (arrivals_closed(t->conf.arrivals)) {
-        t->next_us = t->start_us;
-    } else if (arrivals_next(&t->plan, &at_us)) {
-        int64_t due_us = t->start_us + at_us;
-        t->next_us = due_us < t->hurry_us ? due_us : t->hurry_us;
-    } else {
-        t->next_us = TURNS_NEVER;
+        return TURNS_NEVER;
     }
+    if (arrivals_closed(t->conf.arrivals)) {
+        return t->start_us;
+    }
+    if (!arrivals_next(&t->plan, &at_us)) {
+        return TURNS_NEVER;
+    }
+    int64_t due_us = t->start_us + at_us;
+    return due_us < t->hurry_us ? due_us : t->hurry_us;
 }
 
 enum status turns_init(struct turns *t, const struct turns_conf *conf)
@@ -89,7 +91,7 @@ void turns_start(struct turns *t, int64_t start_us)
 {
     t->start_us = start_us;
     arrivals_begin(t->conf.arrivals, t->conf.first, t->conf.step, &t->plan);
-    plan_next(t);
+    t->next_us = next_due_us(t);
 }
 
 bool turns_take_back(struct turns *t, int64_t now_us, uint32_t *shopper, int64_t *due_us)
@@ -114,7 +116,7 @@ int64_t turns_take_newcomer(struct turns *t, int64_t now_us)
     assert(turns_newcomer_due(t, now_us));
     int64_t due_us = arrivals_closed(t->conf.arrivals) ? now_us : t->next_us;
     t->shoppers[t->next++] = (struct turns_shopper){.since_us = due_us, .tries = 1};
-    plan_next(t);
+    t->next_us = next_due_us(t);
     return due_us;
 }
 
