@@ -124,6 +124,20 @@ static const char *why_missed(const struct search *s, const json_t *run, char *o
     return NULL;
 }
 
+/* What closed load did not measure, no rate will: the scenario has no such thing. */
+static bool is_measured(const struct search *s, const json_t *run)
+{
+    double value = 0;
+    for (unsigned i = 0; i < s->slo_n; i++) {
+        if (fail_if_judge(&s->slo[i], run, &value) == LIMIT_UNKNOWN) {
+            fprintf(stderr, "snapup-bench capacity: --slo %s: this is not measured here\n",
+                    s->slo[i].text);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A run that ends the search, whatever it measured. */
 static bool ends_search(const json_t *run, enum bench_exit result)
 {
@@ -162,7 +176,7 @@ static void print_probe(struct search *s, enum capacity_phase phase, double rate
     json_array_append_new(s->probes, j);
 }
 
-/* Runs one plan on a sale of its own. *missed: why, or empty. */
+/* Runs one plan on a sale of its own. */
 static enum capacity_found run_probe(struct search *s, enum capacity_phase phase, double *rate,
                                      const struct scenario *plan)
 {
@@ -177,6 +191,11 @@ static enum capacity_found run_probe(struct search *s, enum capacity_phase phase
     enum bench_exit result = run_once(&s->options, plan, &run);
     if (ends_search(run, result)) {
         s->failed = result == BENCH_KEPT ? BENCH_INVALID : result;
+        json_decref(run);
+        return CAPACITY_GAVE_UP;
+    }
+    if (phase == CAPACITY_SEED && !is_measured(s, run)) {
+        s->failed = BENCH_USAGE;
         json_decref(run);
         return CAPACITY_GAVE_UP;
     }
