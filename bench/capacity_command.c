@@ -29,6 +29,9 @@ enum {
 static const double unserved_max = 0.001;
 static const double tolerance = 0.03;
 
+#define PROBE_MIN_US INT64_C(1000000)
+#define PROBE_MAX_US INT64_C(600000000)
+
 struct search {
     struct options options;
     struct scenario scenario;
@@ -341,41 +344,55 @@ static enum bench_exit begin(struct search *s)
 
 /* --- command line ------------------------------------------------------------------------------ */
 
-/* The value of an option of ours, `--name value` or `--name=value`; NULL: another argument. */
-static const char *own_option(char **argv, int argc, int *i, const char *name)
+/* How many arguments an option of ours takes up, `--name value` or `--name=value`; 0: it is another. */
+static int own_option(const char *arg, const char *following, const char *name, const char **value)
 {
     size_t n = strlen(name);
-    if (strncmp(argv[*i], name, n) != 0 || (argv[*i][n] != '\0' && argv[*i][n] != '=')) {
-        return NULL;
+    if (strncmp(arg, name, n) != 0 || (arg[n] != '\0' && arg[n] != '=')) {
+        return 0;
     }
-    if (argv[*i][n] == '=') {
-        return argv[*i] + n + 1;
+    *value = arg[n] == '=' ? arg + n + 1 : following ? following : "";
+    return arg[n] == '=' || !following ? 1 : 2;
+}
+
+static bool add_slo(struct search *s, const char *text, char *error, size_t size)
+{
+    if (s->slo_n == FAIL_IF_MAX) {
+        snprintf(error, size, "--slo: more than %d", FAIL_IF_MAX);
+        return false;
     }
-    return *i + 1 < argc ? argv[++*i] : "";
+    return fail_if_parse(text, &s->slo[s->slo_n++], error, size);
+}
+
+static bool set_probe(struct search *s, const char *text, char *error, size_t size)
+{
+    bool good = value_duration(text, &s->probe_us) && s->probe_us >= PROBE_MIN_US &&
+                s->probe_us <= PROBE_MAX_US;
+    if (!good) {
+        snprintf(error, size, "--probe: want a duration from 1s to 10min");
+    }
+    return good;
 }
 
 /* Takes our options out of argv; false: error says why. */
 static bool take_own(struct search *s, int *argc, char **argv, char *error, size_t size)
 {
     int kept = 1;
-    for (int i = 1; i < *argc; i++) {
-        const char *v;
-        if ((v = own_option(argv, *argc, &i, "--slo"))) {
-            if (s->slo_n == FAIL_IF_MAX) {
-                snprintf(error, size, "--slo: more than %d", FAIL_IF_MAX);
-                return false;
-            }
-            if (!fail_if_parse(v, &s->slo[s->slo_n++], error, size)) {
-                return false;
-            }
-        } else if ((v = own_option(argv, *argc, &i, "--probe"))) {
-            if (!value_duration(v, &s->probe_us) || s->probe_us < 1000000 ||
-                s->probe_us > INT64_C(600000000)) {
-                snprintf(error, size, "--probe: want a duration from 1s to 10min");
-                return false;
-            }
+    int n;
+    for (int i = 1; i < *argc; i += n) {
+        const char *v = NULL;
+        const char *following = i + 1 < *argc ? argv[i + 1] : NULL;
+        bool good = true;
+        if ((n = own_option(argv[i], following, "--slo", &v)) > 0) {
+            good = add_slo(s, v, error, size);
+        } else if ((n = own_option(argv[i], following, "--probe", &v)) > 0) {
+            good = set_probe(s, v, error, size);
         } else {
             argv[kept++] = argv[i];
+            n = 1;
+        }
+        if (!good) {
+            return false;
         }
     }
     *argc = kept;
