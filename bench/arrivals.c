@@ -94,14 +94,19 @@ static bool length(struct parse *p, double *us)
     return wrong(p, "a duration such as 30s");
 }
 
+static bool too_much(struct parse *p)
+{
+    snprintf(p->error, p->size, "arrivals: more than %d segments or %d arrivals",
+             ARRIVALS_SEGMENTS_MAX, ARRIVALS_MAX);
+    return false;
+}
+
 static bool add(struct parse *p, struct segment s)
 {
     struct arrivals *a = p->a;
     if (a->n == ARRIVALS_SEGMENTS_MAX || a->count + s.n > ARRIVALS_MAX) {
-        snprintf(p->error, p->size, "arrivals: more than %d segments or %d arrivals",
-                 ARRIVALS_SEGMENTS_MAX, ARRIVALS_MAX);
         free(s.offsets_us);
-        return false;
+        return too_much(p);
     }
     s.begin_us = a->length_us;
     s.first = a->count;
@@ -123,20 +128,24 @@ static bool add_ramp(struct parse *p, double from, double to, double us)
 
 static bool read_constant(struct parse *p)
 {
-    double r = 0, us = 0;
+    double r = 0;
+    double us = 0;
     return rate(p, &r) && word(p, "for") && length(p, &us) && add_ramp(p, r, r, us);
 }
 
 static bool read_ramp(struct parse *p)
 {
-    double from = 0, to = 0, us = 0;
+    double from = 0;
+    double to = 0;
+    double us = 0;
     return rate(p, &from) && word(p, "to") && rate(p, &to) && word(p, "for") && length(p, &us) &&
            add_ramp(p, from, to, us);
 }
 
 static bool read_poisson(struct parse *p)
 {
-    double r = 0, us = 0;
+    double r = 0;
+    double us = 0;
     if (!rate(p, &r) || !word(p, "for") || !length(p, &us)) {
         return false;
     }
@@ -171,7 +180,10 @@ static bool read_steps(struct parse *p)
     double us = 0;
     unsigned n = 0;
     do {
-        if (n == ARRIVALS_SEGMENTS_MAX || !rate(p, &rates[n])) {
+        if (n == ARRIVALS_SEGMENTS_MAX) {
+            return too_much(p);
+        }
+        if (!rate(p, &rates[n])) {
             return false;
         }
         n++;
@@ -193,58 +205,73 @@ static bool read_pause(struct parse *p)
     return length(p, &us) && add_ramp(p, 0, 0, us);
 }
 
-/* One line of a recording; false: neither an offset, a comment nor empty. */
-static bool replay_line(char *line, struct segment *s, size_t *cap)
+/* The number in a line of a recording; a line without one leaves *found false. */
+static bool replay_line(char *line, double *at, bool *found)
 {
-    double at = 0;
     line[strcspn(line, "#\r\n")] = '\0';
     char *text = line + strspn(line, " \t");
     text[strcspn(text, " \t")] = '\0';
-    if (*text == '\0') {
-        return true;
-    }
-    if (!value_decimal(text, 0, 604800, &at) || at * 1e6 < s->length_us || s->n == ARRIVALS_MAX) {
-        return false;
-    }
+    *found = *text != '\0';
+    return !*found || value_decimal(text, 0, 604800, at);
+}
+
+static bool replay_add(struct segment *s, size_t *cap, double at_us)
+{
     if (s->n == *cap) {
-        *cap = *cap ? *cap * 2 : 1024;
-        double *more = realloc(s->offsets_us, *cap * sizeof(*more));
+        size_t more_cap = *cap > 0 ? *cap * 2 : 1024;
+        double *more = realloc(s->offsets_us, more_cap * sizeof(*more));
         if (!more) {
             return false;
         }
         s->offsets_us = more;
+        *cap = more_cap;
     }
-    s->offsets_us[s->n++] = at * 1e6;
-    s->length_us = at * 1e6;
+    s->offsets_us[s->n++] = at_us;
+    s->length_us = at_us;
     return true;
+}
+
+static bool replay_file(struct parse *p, const char *path, FILE *file, struct segment *s)
+{
+    char *line = NULL;
+    size_t line_cap = 0;
+    size_t cap = 0;
+    bool good = true;
+    for (unsigned n = 1; good && getline(&line, &line_cap, file) >= 0; n++) {
+        double at = 0;
+        bool found = false;
+        good = replay_line(line, &at, &found) && (!found || at * 1e6 >= s->length_us);
+        if (!good) {
+            snprintf(p->error, p->size,
+                     "arrivals: %.200s:%u: want seconds, not fewer than in the line before", path,
+                     n);
+        } else if (found && (s->n == ARRIVALS_MAX || !replay_add(s, &cap, at * 1e6))) {
+            good = too_much(p);
+        }
+    }
+    free(line);
+    return good;
 }
 
 static bool read_replay(struct parse *p)
 {
-    char line[256];
-    size_t cap = 0;
-    struct segment s = {.shape = REPLAY};
-    const char *path = p->at < p->n ? p->words[p->at] : "";
+    if (p->at == p->n) {
+        return wrong(p, "a file");
+    }
+    const char *path = p->words[p->at];
     FILE *file = fopen(path, "re");
     if (!file) {
         snprintf(p->error, p->size, "arrivals: replay %.200s: %s", path, strerror(errno));
         return false;
     }
-    bool good = true;
-    for (unsigned n = 1; good && fgets(line, sizeof(line), file); n++) {
-        good = replay_line(line, &s, &cap);
-        if (!good) {
-            snprintf(p->error, p->size,
-                     "arrivals: %.200s:%u: want seconds, not fewer than in the line before", path,
-                     n);
-        }
-    }
+    struct segment s = {.shape = REPLAY};
+    bool good = replay_file(p, path, file, &s);
     fclose(file);
-    p->at++;
     if (!good) {
         free(s.offsets_us);
         return false;
     }
+    p->at++;
     return add(p, s);
 }
 
@@ -300,12 +327,12 @@ enum status arrivals_parse(const char *text, uint64_t seed, struct arrivals **ou
         return ST_INTERNAL;
     }
     p.a->seed = seed;
-    for (char *w = strtok_r(copy, " \t", &rest); w; w = strtok_r(NULL, " \t", &rest)) {
-        if (p.n < sizeof(p.words) / sizeof(p.words[0])) {
-            p.words[p.n++] = w;
-        }
+    char *w = strtok_r(copy, " \t", &rest);
+    while (w && p.n < sizeof(p.words) / sizeof(p.words[0])) {
+        p.words[p.n++] = w;
+        w = strtok_r(NULL, " \t", &rest);
     }
-    bool good = read_plan(&p);
+    bool good = w ? too_much(&p) : read_plan(&p);
     free(copy);
     if (!good) {
         arrivals_destroy(&p.a);

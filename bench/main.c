@@ -3,6 +3,7 @@
  * Read in this order: options.c (the command line), scenario.c and scenario_read.c (what is played),
  * run.c (a run from beginning to end). README.md has the map of the rest.
  */
+#include "capacity_command.h"
 #include "merge_command.h"
 #include "report.h"
 #include "report/html.h"
@@ -85,6 +86,7 @@ static const struct {
     const char *name;
     enum bench_exit (*main)(int argc, char **argv);
 } commands[] = {
+    {"capacity", capacity_main},
     {"merge", merge_main},
     {"report", report_command},
 };

@@ -62,6 +62,7 @@ void options_help(void)
     const struct setting *s;
     puts("Usage: snapup-bench run SCENARIO [option]...\n"
          "       snapup-bench rush [option]...           a scenario's name is enough\n"
+         "       snapup-bench capacity SCENARIO --slo LIMIT  how many shoppers a second it bears\n"
          "       snapup-bench merge [-o FILE] LOG...     adds up the logs of several generators\n"
          "\n"
          "Plays a crowd of shoppers, and proves the outcome: compares its own journal of "
