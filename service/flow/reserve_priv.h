@@ -20,6 +20,7 @@ struct lane {
     struct live_shard *live;
     struct purchase_list queue;
     unsigned waiting; /* in it */
+    bool eager;       /* some of them are to be told 202: the lane does not gather */
     bool in_flight;
     uint32_t drawing;            /* item whose units are on their way from another shard; 0: none */
     struct purchase_list parked; /* waiting for them */
@@ -52,12 +53,13 @@ struct reserve {
     struct catalog_reader *reader;
     struct redis_link *link;
     struct redis_identity identity; /* of the link while it is ready */
-    struct event *ack_tick;
+    struct event *tick;
     struct lane **lane; /* by live_shard.index */
     unsigned lanes;
     struct lane *dirty;
     struct purchase *free;
     unsigned free_n, busy;
+    unsigned committing; /* batches with the committer */
     struct args args;
 };
 

@@ -21,6 +21,7 @@
 -- A record in `held` is: 1-16 id  17-32 key  33 generation  34-37 qty.
 
 local RECORD = 37
+local TAKE = 84 -- 'T'
 
 -- Epoch of the shard if all of its keys agree and it is loaded, else nil.
 local function open_epoch(left, held, log, seen)
@@ -55,7 +56,10 @@ end
 --   L limit   S sold out   C no such item here
 -- L and S are lower case when the shopper may have held something before: his key is then to be
 -- looked up in MariaDB before he is refused (rule R15).
+-- A rush spends most of Redis' time here, so: no string is cut twice, none that nobody needs, and
+-- nothing is looked up by name in the loop.
 local function reserve(keys, args)
+    local sub, byte, format, unpack_row = string.sub, string.byte, string.format, struct.unpack
     local left, held, log, seen = keys[1], keys[2], keys[3], keys[4]
     local epoch, bits = open_epoch(left, held, log, seen)
     if not epoch or epoch ~= tonumber(args[1]) then return wrong_epoch(left) end
@@ -64,60 +68,66 @@ local function reserve(keys, args)
 
     local first, n = 4 + acks, #args - 3 - acks
     if n == 0 then return {'OK', '', ''} end
-    local fields, skus, known = {}, {}, {}
+    local fields, of, skus, units = {}, {}, {}, {}
     for i = 1, n do
         local row = args[first + i - 1]
-        local sku = string.sub(row, 65, 64 + string.byte(row, 64))
-        fields[i] = string.sub(row, 65)
-        if not known[sku] then
-            known[sku] = true
+        local sku = sub(row, 65, 64 + byte(row, 64))
+        fields[i], of[i] = sub(row, 65), sku
+        if not units[sku] then
+            units[sku] = -1
             skus[#skus + 1] = sku
         end
     end
-    local units, records = {}, {}
     for i, v in ipairs(redis.call('HMGET', left, unpack(skus))) do
-        units[skus[i]] = v and tonumber(v) or -1
+        if v then units[skus[i]] = tonumber(v) end
     end
-    for i, v in ipairs(redis.call('HMGET', held, unpack(fields))) do
-        records[fields[i]] = v or ''
-    end
+    local before = redis.call('HMGET', held, unpack(fields))
 
-    local codes, hold, changed, order = {}, {}, {}, {'XADD', log, '*', 'o', args[2], 'e', args[1]}
-    local mark = {'BITFIELD', seen}
+    -- Commands grow as the rows are judged; `at` says where a field's records stand in `hold`.
+    local codes, changed, at = {}, {}, {}
+    local order, orders = {'XADD', log, '*', 'o', args[2], 'e', args[1]}, 7
+    local hold, holds = {'HSET', held}, 2
+    local mark, marks = {'BITFIELD', seen}, 2
     for i = 1, n do
-        local row, field = args[first + i - 1], fields[i]
-        local sku = string.sub(row, 65, 64 + string.byte(row, 64))
-        local qty, limit, hash = struct.unpack('>I4I4I4', row, 35)
-        local bit = hash % bits
+        local row, sku = args[first + i - 1], of[i]
+        local qty, limit, hash = unpack_row('>I4I4I4', row, 35)
+        local code
         if units[sku] < 0 then
-            codes[i] = 'C'
-        elseif string.sub(row, 2, 2) == 'T' then -- stock taken back: no shopper, no hold
-            codes[i] = units[sku] >= qty and 'W' or 'S'
+            code = 'C'
+        elseif byte(row, 2) == TAKE then -- stock taken back: no shopper, no hold
+            code = units[sku] >= qty and 'W' or 'S'
         else
-            local key = string.sub(row, 19, 34)
-            local mine, again = weigh(records[field], key, string.sub(row, 3, 18))
+            local field, bit = fields[i], hash % bits
+            local place = at[field]
+            local records = place and hold[place] or before[i] or ''
+            local mine, again = 0, nil
+            if records ~= '' then mine, again = weigh(records, sub(row, 19, 34), sub(row, 3, 18)) end
             if again then
-                codes[i] = again
+                code = again
             elseif mine + qty > limit then
-                codes[i] = redis.call('GETBIT', seen, bit) == 1 and 'l' or 'L'
+                code = redis.call('GETBIT', seen, bit) == 1 and 'l' or 'L'
             elseif units[sku] < qty then
-                codes[i] = redis.call('GETBIT', seen, bit) == 1 and 's' or 'S'
+                code = redis.call('GETBIT', seen, bit) == 1 and 's' or 'S'
             else
                 -- Who is to be told 202 at once but may have used the key is told after the commit.
-                local early = string.byte(row, 63) == 1
-                codes[i] = early and redis.call('GETBIT', seen, bit) == 1 and 'w' or 'W'
-                records[field] = records[field] .. string.sub(row, 3, 34) .. '\0' ..
-                    string.sub(row, 35, 38)
-                hold[field] = true
-                local m = #mark
-                mark[m + 1], mark[m + 2], mark[m + 3], mark[m + 4] = 'SET', 'u1', string.format('%d', bit), '1'
+                local early = byte(row, 63) == 1
+                code = early and redis.call('GETBIT', seen, bit) == 1 and 'w' or 'W'
+                if not place then
+                    place = holds + 2
+                    hold[holds + 1], at[field], holds = field, place, place
+                end
+                hold[place] = records .. sub(row, 3, 34) .. '\0' .. sub(row, 35, 38)
+                mark[marks + 1], mark[marks + 2] = 'SET', 'u1'
+                mark[marks + 3], mark[marks + 4] = format('%d', bit), '1'
+                marks = marks + 4
             end
         end
-        if codes[i] == 'W' or codes[i] == 'w' then
+        codes[i] = code
+        if code == 'W' or code == 'w' then
             units[sku] = units[sku] - qty
             changed[sku] = true
-            order[#order + 1] = 'r'
-            order[#order + 1] = row
+            order[orders + 1], order[orders + 2] = 'r', row
+            orders = orders + 2
         end
     end
 
@@ -130,13 +140,8 @@ local function reserve(keys, args)
         end
         redis.call(unpack(set))
         redis.call('HINCRBY', left, '#wins', 1)
-        if next(hold) then
-            set = {'HSET', held}
-            for field in pairs(hold) do
-                set[#set + 1] = field
-                set[#set + 1] = records[field]
-            end
-            redis.call(unpack(set))
+        if holds > 2 then
+            redis.call(unpack(hold))
             redis.call(unpack(mark))
         end
         id = redis.call(unpack(order))

@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <event2/event.h>
-#include <hiredis/adapters/libevent.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
@@ -36,6 +35,7 @@ struct redis_link {
     redis_state_fn on_state;
     void *arg;
     redisAsyncContext *ac; /* NULL while DOWN */
+    bool calling;          /* redis_link_call writes by itself: no event is wanted for that */
     struct event *tick;
     struct pending *first, **last; /* sent and unanswered, oldest first */
     int64_t since_us;              /* start of greeting, or moment from which to reconnect */
@@ -44,7 +44,86 @@ struct redis_link {
     int64_t backoff_ms;
 };
 
+/* The socket on the loop, in place of hiredis' adapter for libevent: its one-shot events and its wish
+ * to write before every call cost four epoll_ctl a call. */
+struct watch {
+    struct redis_link *link;
+    redisAsyncContext *ac;
+    struct event *read, *write; /* both persistent */
+};
+
 static void link_down(struct redis_link *l, const char *why);
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    const struct watch *w = arg;
+    redisAsyncHandleRead(w->ac);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    const struct watch *w = arg;
+    redisAsyncHandleWrite(w->ac);
+}
+
+/* Adding what is there already, and deleting what is not, cost libevent nothing. */
+static void add_read(void *arg)
+{
+    event_add(((struct watch *)arg)->read, NULL);
+}
+
+static void del_read(void *arg)
+{
+    event_del(((struct watch *)arg)->read);
+}
+
+static void add_write(void *arg)
+{
+    const struct watch *w = arg;
+    if (!w->link->calling)
+        event_add(w->write, NULL);
+}
+
+static void del_write(void *arg)
+{
+    event_del(((struct watch *)arg)->write);
+}
+
+static void watch_free(void *arg)
+{
+    struct watch *w = arg;
+    if (w->read)
+        event_free(w->read);
+    if (w->write)
+        event_free(w->write);
+    free(w);
+}
+
+static bool watch_add(struct redis_link *l, redisAsyncContext *ac)
+{
+    struct watch *w = calloc(1, sizeof(*w));
+    if (!w)
+        return false;
+    *w = (struct watch){
+        .link = l,
+        .ac = ac,
+        .read = event_new(l->base, ac->c.fd, EV_READ | EV_PERSIST, on_readable, w),
+        .write = event_new(l->base, ac->c.fd, EV_WRITE | EV_PERSIST, on_writable, w),
+    };
+    if (!w->read || !w->write) {
+        watch_free(w);
+        return false;
+    }
+    ac->ev.addRead = add_read;
+    ac->ev.delRead = del_read;
+    ac->ev.addWrite = add_write;
+    ac->ev.delWrite = del_write;
+    ac->ev.cleanup = watch_free;
+    ac->ev.data = w;
+    add_read(w);
+    add_write(w); /* connected once it can be written */
+    return true;
+}
 
 static void pending_add(struct redis_link *l, struct pending *p)
 {
@@ -179,9 +258,12 @@ static void link_connect(struct redis_link *l)
         l->since_us = clock_mono_us() + l->backoff_ms * 1000;
         return;
     }
+    if (!watch_add(l, ac)) {
+        redisAsyncFree(ac);
+        return;
+    }
     ac->data = l;
     l->ac = ac;
-    redisLibeventAttach(ac, l->base);
     redisAsyncSetConnectCallback(ac, on_connect);
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
     greet(l);
@@ -273,14 +355,12 @@ bool redis_link_ready(const struct redis_link *link)
 
 /* Writes now, not at the loop's next turn. redisAsyncHandleWrite would free the context on an
  * error, which nobody expects inside a call or inside another answer; here the error stays in the
- * context, and the write event that is still wanted finds it. */
+ * context, and the event that is wanted then finds it. */
 static void write_now(redisAsyncContext *ac)
 {
     int done = 0;
-    if (redisBufferWrite(&ac->c, &done) == REDIS_OK && done) {
-        ac->ev.delWrite(ac->ev.data);
-        ac->ev.addRead(ac->ev.data);
-    }
+    if (redisBufferWrite(&ac->c, &done) != REDIS_OK || !done)
+        ac->ev.addWrite(ac->ev.data);
 }
 
 void redis_link_greet(struct redis_link *link)
@@ -295,7 +375,9 @@ enum status redis_link_call(struct redis_link *link, const struct args *args, re
     assert(link->magic == LINK_MAGIC);
     if (link->state != LINK_READY)
         return ST_UNAVAILABLE;
+    link->calling = true;
     enum status st = send_command(link, args, fn, arg);
+    link->calling = false;
     if (st == ST_OK)
         write_now(link->ac);
     return st;

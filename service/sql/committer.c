@@ -151,6 +151,7 @@ static void *committer_main(void *arg)
     w.flat = malloc(room * sizeof(*w.flat));
     if (!w.rows || !w.flat || sql_create(&c->conf, c->log, &w.sql) != ST_OK)
         abort(); /* at start, without memory: nothing was promised yet */
+    sql_begin_unasked(w.sql);
     while (group_gather(&w)) {
         CRASH_POINT(commit_before_begin);
         group_commit(&w);

@@ -1,7 +1,7 @@
 /* committer.h - threads that make reserved orders durable, group by group (service/README.md,
  * A purchase).
  *
- *   workers ──commit_batch──▶ queue ─▶ take what waits ─▶ BEGIN, bulk INSERT, one guarded UPDATE
+ *   workers ──commit_batch──▶ queue ─▶ take what waits ─▶ bulk INSERT, one guarded UPDATE
  *                                                       per item and shard, COMMIT ─▶ batch back
  *
  * Grouping is natural: while one transaction is in flight the next group gathers. A group that

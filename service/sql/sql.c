@@ -18,6 +18,7 @@ static const char session_setup[] =
     "SET SESSION tx_isolation = 'READ-COMMITTED', autocommit = 1, time_zone = '+00:00',"
     " sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION',"
     " innodb_lock_wait_timeout = 3, idle_write_transaction_timeout = 5";
+static const char no_autocommit[] = "SET SESSION autocommit = 0";
 
 /* Where to connect: either a socket path, or host and port. */
 struct address {
@@ -73,6 +74,12 @@ enum status sql_create(const struct sql_conf *conf, struct log *log, struct sql 
     s->magic = SQL_MAGIC;
     *out = s;
     return ST_OK;
+}
+
+void sql_begin_unasked(struct sql *s)
+{
+    assert(!s->my);
+    s->unasked = true;
 }
 
 void sql_destroy(struct sql **sp)
@@ -148,7 +155,8 @@ enum status sql_connect(struct sql *s)
     set_options(my, timeout_s(s));
     if (!mysql_real_connect(my, a.path ? "localhost" : a.host, s->conf.user, s->conf.password,
                             s->conf.database, a.path ? 0 : a.port, a.path, 0) ||
-        mysql_real_query(my, session_setup, sizeof(session_setup) - 1))
+        mysql_real_query(my, session_setup, sizeof(session_setup) - 1) ||
+        (s->unasked && mysql_real_query(my, no_autocommit, sizeof(no_autocommit) - 1)))
         return connect_failed(s, my);
     s->my = my;
     if (s->down_logged)
@@ -209,7 +217,7 @@ static enum status begin_with(struct sql *s, struct str text)
 enum status sql_begin(struct sql *s)
 {
     assert(s->txn == SQL_TXN_NONE);
-    enum status st = begin_with(s, STR("START TRANSACTION"));
+    enum status st = s->unasked ? sql_ready(s) : begin_with(s, STR("START TRANSACTION"));
     if (st == ST_OK)
         s->txn = SQL_TXN_OPEN;
     return st;

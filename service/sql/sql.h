@@ -46,6 +46,9 @@ typedef bool (*sql_row_fn)(void *arg, const struct sql_val *cols, unsigned n);
 STATUS_MUSTCHECK
 enum status sql_create(const struct sql_conf *conf, struct log *log, struct sql **out);
 void sql_destroy(struct sql **s);
+/* Autocommit off from the next connecting on: sql_begin then costs no round trip. For a connection
+ * that does nothing outside a transaction; before its first use. */
+void sql_begin_unasked(struct sql *s);
 
 /* Connects now if not connected. ST_OK or ST_UNAVAILABLE. */
 STATUS_MUSTCHECK

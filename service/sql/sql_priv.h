@@ -45,6 +45,7 @@ struct sql {
     struct log *log;
     MYSQL *my; /* NULL: not connected */
     enum sql_txn txn;
+    bool unasked;     /* autocommit is off */
     bool in_row;      /* a row callback runs; it must not use this connection */
     bool down_logged; /* one line per outage, not per try */
     unsigned error_no;

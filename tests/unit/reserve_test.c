@@ -244,6 +244,43 @@ static void test_guard_refuses_what_the_gate_gave_away(void **state)
     flow_expect(&flow, no, 0, 2, 2);
 }
 
+/* --- what waits for more ------------------------------------------------------------------------ */
+
+static int64_t entries(uint32_t no)
+{
+    return flow_units(&flow, no, 0).log;
+}
+
+/* While ours are being written, a few gather, but not for long; who is told 202 does not wait. */
+static void test_a_few_gather_while_ours_are_written(void **state)
+{
+    struct told dan, eve, fay, gus;
+    uint32_t no = busy_sale();
+    hold_commit(no, "dan", "dans-6");
+    buy(no, &(struct flow_wish){.shopper = "dan", .key = "dans-6"}, &dan);
+    TURN_UNTIL(entries(no) == 1);
+    for (int i = 0; i < 3; i++)
+        turn(); /* and that is known here */
+    buy(no, &(struct flow_wish){.shopper = "eve"}, &eve);
+    buy(no, &(struct flow_wish){.shopper = "fay"}, &fay);
+    usleep(20000);
+    assert_int_equal(entries(no), 1);
+    TURN_UNTIL(entries(no) > 1);
+    for (int i = 0; i < 3; i++)
+        turn();
+    assert_int_equal(entries(no), 2); /* both in one call */
+    buy(no, &(struct flow_wish){.shopper = "gus", .async = true}, &gus);
+    usleep(20000);
+    assert_int_equal(entries(no), 3);
+    free_commit();
+    TURN_UNTIL(reserve_busy(shop.reserve) == 0);
+    expect_told(&dan, 1, BUY_DURABLE, ST_OK);
+    expect_told(&eve, 1, BUY_DURABLE, ST_OK);
+    expect_told(&fay, 1, BUY_DURABLE, ST_OK);
+    expect_told(&gus, 1, BUY_QUEUED, ST_OK);
+    flow_expect(&flow, no, 0, 10, 9);
+}
+
 /* --- Redis cannot for a while ------------------------------------------------------------------ */
 
 /* It said no, so nothing was done: nothing to rebuild, and on it goes by itself. */
@@ -333,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_r22_queued_order_loses_its_place),
         cmocka_unit_test(test_r22_queued_order_keeps_its_place),
         cmocka_unit_test(test_guard_refuses_what_the_gate_gave_away),
+        cmocka_unit_test(test_a_few_gather_while_ours_are_written),
         cmocka_unit_test(test_misconf_passes),
         cmocka_unit_test(test_r10_acks_outlive_a_refused_call),
         cmocka_unit_test(test_function_flush),

@@ -399,6 +399,22 @@ static void test_lock_wait_is_conflict(void **state)
     sql_destroy(&other);
 }
 
+/* With autocommit off a transaction begins by itself, and nothing outlives a rollback. */
+static void test_begin_unasked(void **state)
+{
+    struct sql *s = *state, *other = fixture_connect(&fixture.conf);
+    sql_begin_unasked(other);
+    assert_int_equal(sql_begin(other), ST_OK);
+    insert_row(other, 1, 1);
+    assert_int_equal(one_int(s, "SELECT COUNT(*) FROM t"), 0);
+    sql_rollback(other);
+    assert_int_equal(sql_begin(other), ST_OK);
+    insert_row(other, 2, 2);
+    assert_int_equal(sql_commit(other), ST_OK);
+    assert_int_equal(one_int(s, "SELECT MIN(id) FROM t"), 2);
+    sql_destroy(&other);
+}
+
 static void test_snapshot(void **state)
 {
     struct sql *s = *state, *other = fixture_connect(&fixture.conf);
@@ -453,6 +469,7 @@ int main(void)
         T(test_failure_breaks_transaction),
         T(test_odd_answer_to_commit),
         T(test_lock_wait_is_conflict),
+        T(test_begin_unasked),
         T(test_snapshot),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
