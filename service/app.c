@@ -3,6 +3,7 @@
 #include "api/routes.h"
 #include "base/clock.h"
 #include "flow/lease.h"
+#include "flow/payments.h"
 #include "pay/channel.h"
 #include "settings.h"
 #include "sql/migrate.h"
@@ -178,6 +179,8 @@ static enum status start_threads(struct app *app)
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]) && st == ST_OK; i++)
         st = jobs_create(e, pools[i].threads, (unsigned)c->query_depth_max, pools[i].pool);
     if (st == ST_OK)
+        st = jobs_create_grouped(e, &webhooks_group, (unsigned)c->query_depth_max, &e->webhooks);
+    if (st == ST_OK)
         st = jobs_create_patient(e, AUDIT_THREADS, (unsigned)c->query_depth_max, &e->audits);
     return st == ST_OK ? keeper_start(e, &app->health.stores, &app->keeper) : st;
 }
@@ -262,8 +265,8 @@ static void leave(struct app *app)
 void app_stop(struct app *app, const struct worker_end *end)
 {
     struct engine *e = &app->engine;
-    struct jobs **const pools[] = {&e->audits,        &e->payers, &e->rebuilds,
-                                   &e->idle_rebuilds, &e->chores, &e->queries};
+    struct jobs **const pools[] = {&e->audits,        &e->webhooks, &e->payers, &e->rebuilds,
+                                   &e->idle_rebuilds, &e->chores,   &e->queries};
     int64_t until_us = clock_mono_us() + (end->delay_ms + end->grace_ms) * 1000;
     atomic_store(&app->health.draining, true);
     atomic_store(&e->stopping, true);

@@ -141,26 +141,32 @@ void payments_get(void *ctx, struct exchange *x)
 /* --- notifications ---------------------------------------------------------------------------- */
 
 struct notice {
-    const struct channel *channel;
-    struct channel_event event;
+    struct webhook hook;
+    struct api *api;
+    struct exchange *x;
 };
 
-static void notice_work(struct api_job *job, struct session *s)
+static void on_noticed(struct task *task)
 {
-    const struct notice *n = job->data;
-    enum webhook_outcome outcome;
-    job->st = webhook_apply(s, n->channel, &n->event, &outcome);
-    if (job->st == ST_OK)
-        buf_printf(&job->body,
+    struct notice *n = CONTAINER_OF(task, struct notice, hook.job.task);
+    struct api *api = n->api;
+    if (n->hook.st != ST_OK) {
+        problem_status(api, n->x, n->hook.st, NULL);
+    } else {
+        buf_reset(&api->scratch);
+        buf_printf(&api->scratch,
                    "{\"object\":\"webhook_receipt\",\"received\":true,\"outcome\":\"%s\"}",
-                   webhook_outcome_text(outcome));
+                   webhook_outcome_text(n->hook.outcome));
+        json_answer(api, n->x, 200, STR("Cache-Control: no-store\r\n"),
+                    (struct str){api->scratch.data, api->scratch.len});
+    }
+    free(n);
 }
 
 void webhooks_receive(void *ctx, struct exchange *x)
 {
     struct api *api = ctx;
     struct channel_state *state;
-    const struct caller nobody = {.role = ROLE_NOBODY};
     const char *why = NULL;
     const struct channel *channel = channel_find(api->engine->channels, x->match.param[0], &state);
     if (!channel) {
@@ -172,20 +178,24 @@ void webhooks_receive(void *ctx, struct exchange *x)
         problem_status(api, x, ST_OVERLOADED, NULL);
         return;
     }
-    n->channel = channel;
+    n->api = api;
+    n->x = x;
+    n->hook.channel = channel;
+    n->hook.job.done = on_noticed;
+    n->hook.job.reply_to = api->replies;
     struct str signature = x->head->header[HH_SIGNATURE];
     enum status st = signature.p ? channel->verify(state, signature, x->body,
-                                                   clock_wall_ms() / 1000, &n->event, &why)
+                                                   clock_wall_ms() / 1000, &n->hook.event, &why)
                                  : ST_BAD_SIGNATURE;
-    struct api_job *job = NULL;
-    if (st != ST_OK)
+    if (st != ST_OK) {
         problem_status(api, x, st, why ? why : "The notification is not signed.");
-    else
-        job = api_job_new(api, x, &nobody, notice_work);
-    if (!job) {
         free(n);
         return;
     }
-    job->data = n;
-    api_job_submit(job, api->engine->queries);
+    /* Once submitted, it is the thread's. */
+    st = jobs_submit(api->engine->webhooks, &n->hook.job);
+    if (st != ST_OK) {
+        n->hook.st = st;
+        on_noticed(&n->hook.job.task);
+    }
 }

@@ -56,6 +56,7 @@ void process_metrics(void *ctx, struct exchange *x)
     const struct engine *e = api->engine;
     metrics_gauge_set(e->metrics, MG_COMMIT_DEPTH, committers_depth(e->committers));
     metrics_gauge_set(e->metrics, MG_QUERY_DEPTH, jobs_depth(e->queries));
+    metrics_gauge_set(e->metrics, MG_WEBHOOK_DEPTH, jobs_depth(e->webhooks));
     metrics_gauge_set(e->metrics, MG_LOG_DROPPED, (int64_t)log_dropped(e->log));
     buf_reset(&api->scratch);
     metrics_render(e->metrics, &api->scratch);

@@ -41,6 +41,19 @@ enum webhook_outcome {
 };
 const char *webhook_outcome_text(enum webhook_outcome o);
 
-STATUS_MUSTCHECK
-enum status webhook_apply(struct session *s, const struct channel *channel,
-                          const struct channel_event *event, enum webhook_outcome *outcome);
+/* A notification on its way: in, channel and event; out, the rest. */
+struct webhook {
+    struct job job;
+    const struct channel *channel;
+    struct channel_event event;
+    enum webhook_outcome outcome;
+    enum status st; /* not ST_OK: not recorded, to be sent again */
+    bool paid;      /* the order became paid */
+};
+
+/* Applies all of them in one transaction if it can. Each has its own outcome; several may be the
+ * same one, or for the same payment or order. At most WEBHOOK_GROUP_MAX. */
+enum { WEBHOOK_GROUP_MAX = 512 };
+void webhooks_apply(struct session *s, struct webhook **hooks, unsigned n);
+/* The same for a grouped pool. */
+extern const struct jobs_group webhooks_group;
