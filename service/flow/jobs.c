@@ -71,7 +71,7 @@ bool job_late(const struct job *job)
     return clock_mono_us() - job->queued_us > JOB_PATIENCE_MS * 1000;
 }
 
-static void job_return(struct job *job)
+void job_return(struct job *job)
 {
     job->task.run = job->done;
     queue_push_reply(job->reply_to, &job->task);
@@ -103,8 +103,6 @@ static void run_group(struct jobs *j, struct session *s, struct job **all, struc
     j->group.work(s, all, n);
     metrics_time(s->metrics, j->group.time, clock_mono_us() - started_us);
     metrics_size(s->metrics, j->group.size, n);
-    for (unsigned i = 0; i < n; i++)
-        job_return(all[i]);
 }
 
 static void *jobs_main(void *arg)
@@ -193,6 +191,12 @@ enum status jobs_submit(struct jobs *j, struct job *job)
 {
     job->queued_us = clock_mono_us();
     return queue_push(j->queue, &job->task) == ST_OK ? ST_OK : ST_OVERLOADED;
+}
+
+void jobs_resubmit(struct jobs *j, struct job *job)
+{
+    job->queued_us = clock_mono_us();
+    queue_push_reply(j->queue, &job->task);
 }
 
 unsigned jobs_depth(struct jobs *j)

@@ -40,6 +40,8 @@ struct job {
 enum { JOB_PATIENCE_MS = 10000 };
 
 bool job_late(const struct job *job);
+/* To its `done`, on the asking loop. */
+void job_return(struct job *job);
 
 struct jobs;
 
@@ -50,7 +52,8 @@ enum status jobs_create(const struct engine *engine, unsigned threads, unsigned 
 STATUS_MUSTCHECK
 enum status jobs_create_patient(const struct engine *engine, unsigned threads, unsigned depth_max,
                                 struct jobs **out);
-/* How a pool of one thread runs all that waits together, up to max: for what shares a transaction. */
+/* How a pool of one thread runs all that waits together, up to max: for what shares a transaction.
+ * work ends each with job_return, or keeps it to do so later. */
 struct jobs_group {
     void (*work)(struct session *s, struct job **jobs, unsigned n);
     unsigned max;
@@ -66,6 +69,9 @@ void jobs_destroy(struct jobs **j);
 /* ST_OK or ST_OVERLOADED; on the latter nothing will run. */
 STATUS_MUSTCHECK
 enum status jobs_submit(struct jobs *j, struct job *job);
+/* Back into the pool, for its next stage: never refused, the first submission was let in for all of
+ * them. Also while the pool is being stopped, as long as its thread runs. */
+void jobs_resubmit(struct jobs *j, struct job *job);
 unsigned jobs_depth(struct jobs *j);
 
 /* A session outside the pool, for the command line's subcommands and the start. */

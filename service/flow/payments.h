@@ -51,9 +51,9 @@ struct webhook {
     bool paid;      /* the order became paid */
 };
 
-/* Applies all of them in one transaction if it can. Each has its own outcome; several may be the
- * same one, or for the same payment or order. At most WEBHOOK_GROUP_MAX. */
+/* Applies all of them (their jobs), in one transaction if it can. Each has its own outcome; several
+ * may be the same one, or for the same payment or order. */
 enum { WEBHOOK_GROUP_MAX = 512 };
-void webhooks_apply(struct session *s, struct webhook **hooks, unsigned n);
-/* The same for a grouped pool. */
+void webhooks_apply(struct session *s, struct job **hooks, unsigned n);
+/* For a pool of them. */
 extern const struct jobs_group webhooks_group;

@@ -2,18 +2,16 @@
  *
  * A group reads its payments, locks their orders, then the payments (as payments.c does; ids in
  * order, so that groups of several instances wait for each other and do not deadlock), decides in
- * memory, and writes payments, orders and events in bulk. It is first written plainly; where an
- * event was here before, carefully, asking for each. What still fails is run in halves, so that one
- * bad row fails alone. */
+ * memory, and writes payments, orders and events in bulk. A lost
+ * answer is safe to repeat: the events' rows say whether they were applied. */
 #include "base/clock.h"
 #include "base/crash.h"
 #include "flow/engine.h"
+#include "flow/group.h"
 #include "flow/id_list.h"
 #include "flow/payments.h"
 
 #include <stdlib.h>
-
-enum { TRIES = 3 };
 
 _Static_assert((int)WEBHOOK_GROUP_MAX <= (int)ID_LIST_MAX, "a group's ids are one list");
 
@@ -47,7 +45,7 @@ struct payment_move {
 
 struct settle {
     struct session *s;
-    struct webhook **w;
+    struct webhook *w[WEBHOOK_GROUP_MAX];
     unsigned n, payments, orders, locked;
     struct uid payment[WEBHOOK_GROUP_MAX], order[WEBHOOK_GROUP_MAX], lock[WEBHOOK_GROUP_MAX];
     struct attempt attempt[WEBHOOK_GROUP_MAX]; /* of payment[] */
@@ -360,63 +358,53 @@ static void settled(struct session *s, struct webhook *w)
             LF_INT("amount", w->event.amount));
 }
 
-/* A row's own fault, or a quarrel over one: the others need not suffer. */
-static bool fails_alone(enum status st)
+static enum status once(void *ctx, struct job **jobs, unsigned n, bool careful)
 {
-    return st == ST_CONFLICT || st == ST_DUPLICATE || st == ST_INTERNAL;
+    struct settle *t = ctx;
+    t->n = n;
+    for (unsigned i = 0; i < n; i++)
+        t->w[i] = CONTAINER_OF(jobs[i], struct webhook, job);
+    return settle_once(t, careful);
 }
 
-static void settle(struct settle *t, struct webhook **w, unsigned n)
+static void ended(void *ctx, struct job **jobs, unsigned n, enum status st)
 {
-    enum status st = ST_CONFLICT;
-    bool careful = false;
-    t->w = w;
-    t->n = n;
-    for (unsigned i = 0; i < TRIES; i++) {
-        st = settle_once(t, careful);
-        if (st == ST_OK || st == ST_UNAVAILABLE || st == ST_OVERLOADED)
-            break;
-        metrics_add(t->s->metrics, M_GROUP_FALLBACKS, 1);
-        if (n > 1 && fails_alone(st) && (careful || st != ST_DUPLICATE)) {
-            settle(t, w, n / 2);
-            settle(t, w + n / 2, n - n / 2);
-            return;
-        }
-        /* A lost answer is safe to repeat: the events' rows say whether they were applied. */
-        careful = true;
-    }
+    struct settle *t = ctx;
     CRASH_POINT(webhook_after_commit);
     for (unsigned i = 0; i < n; i++) {
+        struct webhook *w = CONTAINER_OF(jobs[i], struct webhook, job);
         if (st == ST_OK)
-            settled(t->s, w[i]);
+            settled(t->s, w);
         else
-            w[i]->st = st == ST_INTERNAL ? st : ST_UNAVAILABLE;
+            w->st = st == ST_INTERNAL ? st : ST_UNAVAILABLE;
     }
 }
 
-void webhooks_apply(struct session *s, struct webhook **hooks, unsigned n)
+void webhooks_apply(struct session *s, struct job **jobs, unsigned n)
 {
-    struct settle *t = n > 0 ? malloc(sizeof(*t)) : NULL;
+    static const struct group_kind kind = {once, ended};
+    struct settle *t = malloc(sizeof(*t));
     for (unsigned i = 0; i < n; i++)
-        hooks[i]->st = ST_OVERLOADED;
+        CONTAINER_OF(jobs[i], struct webhook, job)->st = ST_OVERLOADED;
     if (!t)
         return;
     t->s = s;
-    settle(t, hooks, n);
+    group_run(s, &kind, t, jobs, n);
     free(t);
 }
 
 static void work(struct session *s, struct job **jobs, unsigned n)
 {
-    struct webhook *w[WEBHOOK_GROUP_MAX];
-    unsigned in_time = 0;
+    struct job *in_time[WEBHOOK_GROUP_MAX];
+    unsigned many = 0;
     for (unsigned i = 0; i < n; i++) {
-        struct webhook *one = CONTAINER_OF(jobs[i], struct webhook, job);
-        one->st = ST_OVERLOADED;
+        CONTAINER_OF(jobs[i], struct webhook, job)->st = ST_OVERLOADED;
         if (!job_late(jobs[i]))
-            w[in_time++] = one;
+            in_time[many++] = jobs[i];
     }
-    webhooks_apply(s, w, in_time);
+    webhooks_apply(s, in_time, many);
+    for (unsigned i = 0; i < n; i++)
+        job_return(jobs[i]);
 }
 
 const struct jobs_group webhooks_group = {work, WEBHOOK_GROUP_MAX, MT_WEBHOOK_WAIT, MT_WEBHOOK,

@@ -59,7 +59,8 @@ static inline struct channel_event event_of(const struct uid *order, const struc
 
 static inline enum webhook_outcome apply(const struct channel_event *e)
 {
-    struct webhook w = {.channel = &channel_sandbox, .event = *e}, *one = &w;
+    struct webhook w = {.channel = &channel_sandbox, .event = *e};
+    struct job *one = &w.job;
     webhooks_apply(flow.s, &one, 1);
     assert_int_equal(w.st, ST_OK);
     return w.outcome;

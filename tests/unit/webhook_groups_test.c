@@ -11,13 +11,14 @@
 enum { GROUP_MAX = 40 };
 
 struct group {
-    struct webhook hook[GROUP_MAX], *all[GROUP_MAX];
+    struct webhook hook[GROUP_MAX];
+    struct job *all[GROUP_MAX];
     unsigned n;
 };
 
 static void group_add(struct group *g, const struct channel_event *e)
 {
-    g->all[g->n] = &g->hook[g->n];
+    g->all[g->n] = &g->hook[g->n].job;
     g->hook[g->n++] = (struct webhook){.channel = &channel_sandbox, .event = *e};
 }
 

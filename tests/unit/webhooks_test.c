@@ -152,7 +152,8 @@ static void *apply_beside(void *arg)
     struct session *s = NULL;
     if (session_create(&flow.engine, &s) != ST_OK)
         abort();
-    struct webhook w = {.channel = &channel_sandbox, .event = c->event}, *one = &w;
+    struct webhook w = {.channel = &channel_sandbox, .event = c->event};
+    struct job *one = &w.job;
     webhooks_apply(s, &one, 1);
     c->st = w.st;
     c->outcome = w.outcome;
