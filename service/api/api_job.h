@@ -20,7 +20,7 @@ struct api_job {
     struct job job;
     struct api *api;
     struct exchange *x;
-    api_work_fn work;
+    api_work_fn work; /* NULL: the handler submits something else, and answers with the job */
     struct caller caller;
     struct idem_key key; /* caller inside points into `caller` */
     /* In, by the handler. */

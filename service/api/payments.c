@@ -15,36 +15,54 @@ enum { RETURN_URL_MAX = 1024 };
 
 /* --- create ----------------------------------------------------------------------------------- */
 
-static void create_work(struct api_job *job, struct session *s)
+static void on_tried(struct task *task)
 {
-    struct channel_state *state;
-    struct payment p;
-    struct idem idem;
-    struct payment_wish wish = {
-        .order = job->id, .scope = api_job_scope(job), .return_url = str_from(job->text)};
-    wish.channel = channel_find(s->engine->channels, str_from(job->sku), &state);
-    if (!wish.channel) {
+    struct payment_try *t = CONTAINER_OF(task, struct payment_try, job.task);
+    struct api_job *job = CONTAINER_OF(t->key, struct api_job, key);
+    char id[40];
+    job->st = t->st;
+    job->replayed = t->replayed;
+    if (job->st == ST_INVALID_STATE)
+        job->detail = "Only an unpaid order can be paid, and only until its pay_by.";
+    if (job->st == ST_OK && !t->replayed) {
+        uid_format("pay_", &t->out.id, id);
+        snprintf(job->location, sizeof(job->location), "/v1/payments/%s", id);
+    }
+    api_job_answer(job);
+}
+
+static void submit_try(struct api_job *job)
+{
+    struct api *api = job->api;
+    struct payment_try *t = calloc(1, sizeof(*t));
+    job->data = t;
+    if (!t) {
+        job->st = ST_OVERLOADED;
+        api_job_answer(job);
+        return;
+    }
+    t->wish = (struct payment_wish){.order = job->id,
+                                    .scope = api_job_scope(job),
+                                    .return_url = str_from(job->text),
+                                    .id = uid_make(api->ids, clock_wall_ms())};
+    t->wish.channel = channel_find(api->engine->channels, str_from(job->sku), &t->wish.state);
+    t->key = &job->key;
+    t->render = render_payment;
+    t->body = &job->body;
+    t->job.done = on_tried;
+    t->job.reply_to = api->replies;
+    if (!t->wish.channel) {
         job->st = ST_CHANNEL_NOT_FOUND;
         snprintf(job->param, sizeof(job->param), "channel");
+        api_job_answer(job);
         return;
     }
-    job->st = idem_begin(s, &job->key, &idem, &job->body);
-    job->replayed = job->st == ST_OK && idem.replay;
-    if (job->st != ST_OK || idem.replay)
-        return;
-    wish.id = idem.resource;
-    job->st = payment_create(s, &wish, &p);
-    if (job->st != ST_OK) {
-        idem_abandon(s, &job->key, job->st);
-        if (job->st == ST_INVALID_STATE)
-            job->detail = "Only an unpaid order can be paid, and only until its pay_by.";
-        return;
+    /* Once submitted, it is the thread's. */
+    enum status st = jobs_submit(api->engine->payments, &t->job);
+    if (st != ST_OK) {
+        job->st = st;
+        api_job_answer(job);
     }
-    char id[40];
-    uid_format("pay_", &p.id, id);
-    snprintf(job->location, sizeof(job->location), "/v1/payments/%s", id);
-    render_payment(&job->body, &p);
-    idem_finish(s, &job->key, 201, (struct str){job->body.data, job->body.len});
 }
 
 static bool return_url_fits(struct str url)
@@ -94,7 +112,7 @@ void payments_create(void *ctx, struct exchange *x)
         problem_status(api, x, ST_ORDER_NOT_FOUND, NULL);
         return;
     }
-    struct api_job *job = api_job_new(api, x, &caller, create_work);
+    struct api_job *job = api_job_new(api, x, &caller, NULL);
     if (!job || !api_job_key(job, "payments"))
         return;
     job->id = order;
@@ -106,7 +124,7 @@ void payments_create(void *ctx, struct exchange *x)
         api_job_answer(job);
         return;
     }
-    api_job_submit(job, api->engine->payers);
+    submit_try(job);
 }
 
 /* --- read ------------------------------------------------------------------------------------- */
