@@ -83,6 +83,6 @@ struct webhook {
 /* Applies all of them (their jobs), in one transaction if it can. Each has its own outcome; several
  * may be the same one, or for the same payment or order. */
 enum { WEBHOOK_GROUP_MAX = 512 };
-void webhooks_apply(struct session *s, struct job **hooks, unsigned n);
+void webhooks_apply(struct session *s, struct job **jobs, unsigned n);
 /* For a pool of them. */
 extern const struct jobs_group webhooks_group;
