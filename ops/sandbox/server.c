@@ -353,7 +353,7 @@ enum status server_start(struct sandbox *sb)
         return ST_UNAVAILABLE;
     }
     const char *colon = strrchr(bound, ':');
-    sb->port = colon ? atoi(colon + 1) : 0;
+    sb->port = colon ? (int)strtol(colon + 1, NULL, 10) : 0;
     snprintf(sb->url, sizeof(sb->url), "http://%s", bound);
     return http_server_listen(sb->http, fd);
 }

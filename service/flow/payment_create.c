@@ -25,16 +25,12 @@ enum step {
     STEP_FOLLOWS, /* out is an attempt that another one of the group inserts */
 };
 
-struct new_row {
+/* A payment for a bulk statement; strings point into it. */
+struct bulk_row {
     struct uid id, order;
-    struct str channel, phase, currency, return_url;
+    struct str channel, phase, currency, ref, action_url, return_url;
     uint32_t state;
     int64_t amount, created_ms;
-};
-
-struct note_row {
-    struct uid id;
-    struct str url, ref;
 };
 
 struct making {
@@ -48,9 +44,39 @@ struct making {
     struct idem_claim claim[PAYMENT_GROUP_MAX];
     struct payment_try *claimant[PAYMENT_GROUP_MAX];
     struct idem_answer answer[PAYMENT_GROUP_MAX];
-    struct new_row row[PAYMENT_GROUP_MAX];
-    struct note_row note[PAYMENT_GROUP_MAX];
+    struct bulk_row row[PAYMENT_GROUP_MAX];
 };
+
+static struct bulk_row bulk_row(const struct payment *p)
+{
+    return (struct bulk_row){.id = p->id,
+                             .order = p->order,
+                             .channel = str_from(p->channel),
+                             .phase = str_from(p->phase),
+                             .currency = str_from(p->currency),
+                             .ref = str_from(p->channel_ref),
+                             .action_url = str_from(p->action_url),
+                             .return_url = str_from(p->return_url),
+                             .state = p->state,
+                             .amount = p->amount,
+                             .created_ms = p->created_ms};
+}
+
+/* Columns in the order of PAYMENT_COLUMNS. */
+static enum status run_bulk(struct making *m, const char *text, unsigned n, uint64_t *changed)
+{
+    const struct bulk_row *r = m->row;
+    const size_t stride = sizeof(*r);
+    const struct sql_col cols[] = {
+        {SQL_C_FIXED, &r->id, stride, UID_LEN}, {SQL_C_FIXED, &r->order, stride, UID_LEN},
+        {SQL_C_U32, &r->state, stride, 0},      {SQL_C_I64, &r->amount, stride, 0},
+        {SQL_C_I64, &r->created_ms, stride, 0}, {SQL_C_VAR, &r->channel, stride, 0},
+        {SQL_C_VAR, &r->phase, stride, 0},      {SQL_C_VAR, &r->currency, stride, 0},
+        {SQL_C_VAR, &r->ref, stride, 0},        {SQL_C_VAR, &r->action_url, stride, 0},
+        {SQL_C_VAR, &r->return_url, stride, 0}};
+    return sql_run_bulk(m->s->sql, text, cols, sizeof(cols) / sizeof(cols[0]), n, NULL, NULL,
+                        changed);
+}
 
 static bool has_key(const struct payment_try *t)
 {
@@ -261,36 +287,20 @@ static unsigned fill_rows(struct making *m)
             continue;
         }
         fill_new(m, t);
-        m->row[n++] = (struct new_row){.id = t->out.id,
-                                       .order = t->out.order,
-                                       .channel = str_from(t->out.channel),
-                                       .phase = str_from(t->out.phase),
-                                       .currency = str_from(t->out.currency),
-                                       .return_url = str_from(t->out.return_url),
-                                       .state = t->out.state,
-                                       .amount = t->out.amount,
-                                       .created_ms = t->out.created_ms};
+        m->row[n++] = bulk_row(&t->out);
     }
     return n;
 }
 
 static enum status insert_new(struct making *m)
 {
-    const struct new_row *r = m->row;
-    const size_t stride = sizeof(*r);
-    const struct sql_col cols[] = {
-        {SQL_C_FIXED, &r->id, stride, UID_LEN}, {SQL_C_FIXED, &r->order, stride, UID_LEN},
-        {SQL_C_VAR, &r->channel, stride, 0},    {SQL_C_VAR, &r->phase, stride, 0},
-        {SQL_C_U32, &r->state, stride, 0},      {SQL_C_I64, &r->amount, stride, 0},
-        {SQL_C_VAR, &r->currency, stride, 0},   {SQL_C_VAR, &r->return_url, stride, 0},
-        {SQL_C_I64, &r->created_ms, stride, 0}};
     unsigned n = fill_rows(m);
     if (n == 0)
         return ST_OK;
-    return sql_run_bulk(m->s->sql,
-                        "INSERT INTO payments (id, order_id, channel, phase, state, amount, "
-                        "currency, return_url, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                        cols, 9, n, NULL, NULL, NULL);
+    return run_bulk(m,
+                    "INSERT INTO payments (" PAYMENT_COLUMNS ") "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    n, NULL);
 }
 
 /* --- recording -------------------------------------------------------------------------------- */
@@ -400,21 +410,22 @@ static enum status note_all(struct making *m, unsigned n)
 {
     static const struct id_list list = ID_LIST(
         "SELECT " PAYMENT_COLUMNS " FROM payments FORCE INDEX (PRIMARY) WHERE id IN (", ")");
-    const struct note_row *r = m->note;
-    const struct sql_col cols[] = {{SQL_C_VAR, &r->url, sizeof(*r), 0},
-                                   {SQL_C_VAR, &r->ref, sizeof(*r), 0},
-                                   {SQL_C_FIXED, &r->id, sizeof(*r), UID_LEN}};
     uint64_t changed = 0;
-    qsort(m->note, n, sizeof(m->note[0]), by_id);
-    enum status st = sql_run_bulk(m->s->sql,
-                                  "UPDATE payments SET state = 2, action_url = ?, channel_ref = ? "
-                                  "WHERE id = ? AND state = 1",
-                                  cols, 3, n, NULL, NULL, &changed);
-    if (st != ST_OK || changed == n)
+    qsort(m->row, n, sizeof(m->row[0]), by_id);
+    /* An UPDATE in fact, for the rows are there: MariaDB takes an array of INSERTs as one statement
+     * and runs one of UPDATEs one after the other. Each changed row counts twice. */
+    enum status st = run_bulk(m,
+                              "INSERT INTO payments (" PAYMENT_COLUMNS ") "
+                              "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE "
+                              "action_url = IF(state = 1, VALUES(action_url), action_url), "
+                              "channel_ref = IF(state = 1, VALUES(channel_ref), channel_ref), "
+                              "state = IF(state = 1, 2, state)",
+                              n, &changed);
+    if (st != ST_OK || changed == 2 * (uint64_t)n)
         return st;
     /* A notification may have been quicker, or another try: they know better. */
     for (unsigned i = 0; i < n; i++)
-        m->id[i] = m->note[i].id;
+        m->id[i] = m->row[i].id;
     n = id_list_sort(m->id, n);
     return id_list_run(m->s->sql, &list, NULL, 0, m->id, n, on_same_id, m, NULL);
 }
@@ -445,8 +456,7 @@ static enum status note_once(void *ctx, struct job **jobs, unsigned n, bool care
             continue;
         }
         take_answer(t);
-        m->note[noted++] =
-            (struct note_row){t->id, str_from(t->call.answer.url), str_from(t->call.answer.ref)};
+        m->row[noted++] = bulk_row(&t->out);
     }
     if (noted > 0)
         st = note_all(m, noted);
