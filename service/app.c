@@ -3,6 +3,7 @@
 #include "api/routes.h"
 #include "base/clock.h"
 #include "flow/lease.h"
+#include "flow/payments.h"
 #include "pay/channel.h"
 #include "settings.h"
 #include "sql/migrate.h"
@@ -18,7 +19,6 @@ enum {
     REBUILD_THREADS = 2,
     AUDIT_THREADS = 2, /* the keeper's, which goes on and on, and one that somebody asked for */
     PATIENCE_MS = 120000,
-    PAYER_THREADS = 4,
     STORE_WAIT_MS = 20000,
     STORE_POLL_MS = 100
 };
@@ -169,7 +169,6 @@ static enum status start_threads(struct app *app)
         unsigned threads;
     } pools[] = {{&e->queries, (unsigned)c->query_threads},
                  {&e->chores, KEEPER_CHORES},
-                 {&e->payers, PAYER_THREADS},
                  {&e->rebuilds, REBUILD_THREADS},
                  {&e->idle_rebuilds, 1}};
     enum status st =
@@ -177,6 +176,12 @@ static enum status start_threads(struct app *app)
                           (unsigned)c->commit_depth_max, e->log, e->metrics, &e->committers);
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]) && st == ST_OK; i++)
         st = jobs_create(e, pools[i].threads, (unsigned)c->query_depth_max, pools[i].pool);
+    if (st == ST_OK)
+        st = jobs_create_grouped(e, &payments_group, (unsigned)c->query_depth_max, &e->payments);
+    if (st == ST_OK)
+        st = jobs_create_grouped(e, &webhooks_group, (unsigned)c->query_depth_max, &e->webhooks);
+    if (st == ST_OK)
+        st = channel_set_start(e->channels);
     if (st == ST_OK)
         st = jobs_create_patient(e, AUDIT_THREADS, (unsigned)c->query_depth_max, &e->audits);
     return st == ST_OK ? keeper_start(e, &app->health.stores, &app->keeper) : st;
@@ -262,8 +267,8 @@ static void leave(struct app *app)
 void app_stop(struct app *app, const struct worker_end *end)
 {
     struct engine *e = &app->engine;
-    struct jobs **const pools[] = {&e->audits,        &e->payers, &e->rebuilds,
-                                   &e->idle_rebuilds, &e->chores, &e->queries};
+    struct jobs **const pools[] = {&e->audits,        &e->webhooks, &e->payments, &e->rebuilds,
+                                   &e->idle_rebuilds, &e->chores,   &e->queries};
     int64_t until_us = clock_mono_us() + (end->delay_ms + end->grace_ms) * 1000;
     atomic_store(&app->health.draining, true);
     atomic_store(&e->stopping, true);
@@ -275,6 +280,7 @@ void app_stop(struct app *app, const struct worker_end *end)
         worker_join(app->worker[i]);
     bool served = app->keeper != NULL;
     keeper_stop(&app->keeper);
+    channel_set_stop(e->channels); /* its answers go to the payments' pool */
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
         if (*pools[i])
             jobs_stop(*pools[i]);

@@ -159,7 +159,10 @@ static void sandbox_run(struct sandbox *sb)
     struct event *interrupt = evsignal_new(sb->base, SIGINT, on_stop, sb->base);
     if (term && interrupt && event_add(term, NULL) == 0 && event_add(interrupt, NULL) == 0) {
         fprintf(stderr, "snapup-sandbox: %s\n", sb->url);
-        event_base_dispatch(sb->base);
+        while (!event_base_got_break(sb->base)) {
+            event_base_loop(sb->base, EVLOOP_ONCE);
+            server_turn(sb);
+        }
     }
     if (term) {
         event_free(term);

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LANES = 16, NOTIFY_TRIES_MAX = 10, TRY_TIMEOUT_S = 10, BODY_MAX = 4096 };
+enum { LANES = 256, NOTIFY_TRIES_MAX = 10, TRY_TIMEOUT_S = 10, BODY_MAX = 4096 };
 
 /* Pause after the first, second, ... failed try; the last one repeats. */
 static const int pauses_ms[] = {200, 500, 1000, 2000, 5000, 10000};
@@ -22,7 +22,8 @@ enum { PAUSES = sizeof(pauses_ms) / sizeof(pauses_ms[0]) };
 struct lane {
     struct notifier *notifier;
     struct evhttp_connection *connection;
-    struct trade *trade; /* being notified; NULL: free */
+    struct trade *trade;    /* being notified; NULL: free */
+    SLIST_ENTRY(lane) next; /* among the free */
 };
 
 struct notifier {
@@ -33,6 +34,7 @@ struct notifier {
     char *target;       /* path and query */
     struct event *pump; /* gives waiting trades to free lanes, never from inside evhttp */
     struct lane lanes[LANES];
+    SLIST_HEAD(, lane) free; /* the last used first, so that few connections carry a trickle */
     STAILQ_HEAD(, trade) waiting;
 };
 
@@ -89,6 +91,7 @@ static void lane_ended(struct lane *lane, int http)
         return;
     }
     lane->trade = NULL;
+    SLIST_INSERT_HEAD(&lane->notifier->free, lane, next);
     notify_ended(lane->notifier, t, http);
     event_active(lane->notifier->pump, EV_TIMEOUT, 0);
 }
@@ -140,12 +143,12 @@ static void lane_start(struct lane *lane, struct trade *t)
 static void on_pump(evutil_socket_t fd, short what, void *arg)
 {
     struct notifier *n = arg;
-    for (int i = 0; i < LANES && !STAILQ_EMPTY(&n->waiting); i++) {
-        if (!n->lanes[i].trade) {
-            struct trade *t = STAILQ_FIRST(&n->waiting);
-            STAILQ_REMOVE_HEAD(&n->waiting, in_queue);
-            lane_start(&n->lanes[i], t);
-        }
+    while (!SLIST_EMPTY(&n->free) && !STAILQ_EMPTY(&n->waiting)) {
+        struct trade *t = STAILQ_FIRST(&n->waiting);
+        struct lane *lane = SLIST_FIRST(&n->free);
+        STAILQ_REMOVE_HEAD(&n->waiting, in_queue);
+        SLIST_REMOVE_HEAD(&n->free, next);
+        lane_start(lane, t);
     }
 }
 
@@ -190,6 +193,7 @@ static enum status read_url(struct notifier *n, const char *url)
             goto cleanup;
         }
         evhttp_connection_set_timeout(n->lanes[i].connection, TRY_TIMEOUT_S);
+        SLIST_INSERT_HEAD(&n->free, &n->lanes[i], next);
     }
     st = ST_OK;
 cleanup:
@@ -210,6 +214,7 @@ enum status notifier_create(struct event_base *base, const char *url, const stru
     n->key = key;
     n->trades = trades;
     STAILQ_INIT(&n->waiting);
+    SLIST_INIT(&n->free);
     n->pump = event_new(base, -1, 0, on_pump, n);
     enum status st = n->pump ? read_url(n, url) : ST_INTERNAL;
     if (st != ST_OK) {

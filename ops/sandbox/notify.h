@@ -1,6 +1,6 @@
 /* notify.h - tells the merchant's webhook what became of a trade, until it listens.
  *
- * A few connections, one notification at a time on each; what exceeds them waits in line. A try
+ * Up to 256 connections, one notification at a time on each; what exceeds them waits in line. A try
  * that is not answered 2xx is repeated after growing pauses, NOTIFY_TRIES_MAX tries in all, always
  * with the same event id and body and a fresh signature. One thread: the loop's.
  */

@@ -9,6 +9,7 @@
 
 #include "base/hmac.h"
 #include "base/ids.h"
+#include "net/http_server.h"
 
 struct sandbox_conf {
     const char *listen;    /* host:port, [v6]:port; port 0 takes a free one */
@@ -25,8 +26,10 @@ struct sandbox {
     struct uid_source *ids;
     struct trades trades;
     struct notifier *notifier;
-    struct evhttp *http;
-    char host[256]; /* to listen on; without brackets */
+    struct http_server *http;
+    struct router *router;
+    struct conn_census *census;
+    struct buf body, headers; /* an answer being built */
     int port;
     char url[300]; /* http://host:port, what pages are found under */
 };
@@ -48,4 +51,6 @@ void sandbox_settle(struct sandbox *sb, struct trade *trade, enum trade_state ou
 /* server.c: listens, fills port and url. ST_OK or ST_UNAVAILABLE. */
 STATUS_MUSTCHECK
 enum status server_start(struct sandbox *sb);
+/* At the end of every turn of the loop: sends what was answered. */
+void server_turn(struct sandbox *sb);
 void server_stop(struct sandbox *sb);

@@ -5,86 +5,100 @@
 #include "base/clock.h"
 #include "base/websign.h"
 
-#include <event2/buffer.h>
-#include <event2/http.h>
-#include <event2/keyvalq_struct.h>
 #include <jansson.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
-enum { BODY_BYTES_MAX = 16 * 1024, HEADER_BYTES_MAX = 16 * 1024, IDLE_TIMEOUT_S = 15 };
+enum { BODY_BYTES_MAX = 16 * 1024, ERROR_MAX = 256 };
 
-static struct str body_of(struct evhttp_request *rq)
-{
-    struct evbuffer *in = evhttp_request_get_input_buffer(rq);
-    return (struct str){(const char *)evbuffer_pullup(in, -1), evbuffer_get_length(in)};
-}
+static const struct http_conf http_conf = {.limits = {8192, 16 * 1024, 100},
+                                           .conns_max = 20000,
+                                           .conns_per_addr = 20000,
+                                           .pipeline_max = 64,
+                                           .output_max = 1024 * 1024,
+                                           .header_timeout_ms = 15000,
+                                           .body_timeout_ms = 15000,
+                                           .idle_timeout_ms = 60000,
+                                           .write_timeout_ms = 15000};
 
-static const char *header_of(struct evhttp_request *rq, const char *name)
+/* No form-action: browsers would apply it to the way back to the shop as well. */
+#define PAGE_HEADERS                                                                            \
+    "X-Content-Type-Options: nosniff\r\n"                                                       \
+    "Referrer-Policy: no-referrer\r\n"                                                          \
+    "Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; " \
+    "frame-ancestors 'none'\r\n"
+
+static struct str header_of(const struct exchange *x, enum http_header h)
 {
-    const char *v = evhttp_find_header(evhttp_request_get_input_headers(rq), name);
-    return v ? v : "";
+    struct str v = x->head ? x->head->header[h] : (struct str){0};
+    return v.p ? v : STR("");
 }
 
 /* A person with a browser, not a program. */
-static bool is_browser(struct evhttp_request *rq)
+static bool is_browser(const struct exchange *x)
 {
-    return strstr(header_of(rq, "Accept"), "text/html") != NULL;
+    struct str accept = header_of(x, HH_ACCEPT);
+    return memmem(accept.p, accept.n, "text/html", 9) != NULL;
 }
 
-static void add_header(struct evhttp_request *rq, const char *name, const char *value)
+/* Sends what is in the sandbox's buffer. headers: further complete lines. */
+static void answer(struct sandbox *sb, struct exchange *x, enum status st, uint16_t http,
+                   const char *type, struct str headers)
 {
-    (void)evhttp_add_header(evhttp_request_get_output_headers(rq), name, value);
+    struct buf *b = &sb->body, *h = &sb->headers;
+    buf_reset(h);
+    BUF_LIT(h, "Cache-Control: no-store\r\n" PAGE_HEADERS);
+    buf_add(h, headers);
+    bool fits = !b->overflow && !h->overflow;
+    const struct answer a = {.status = fits ? http : 500,
+                             .content_type = type,
+                             .headers = {h->data, h->len},
+                             .body = {b->data, fits ? b->len : 0},
+                             .st = st};
+    exchange_answer(x, &a);
 }
 
-/* Sends and frees what is in b. */
-static void answer(struct evhttp_request *rq, int http, const char *type, struct buf *b)
+static struct buf *fresh(struct sandbox *sb)
 {
-    struct evbuffer *out = evhttp_request_get_output_buffer(rq);
-    if (b->overflow || evbuffer_add(out, b->data, b->len) != 0) {
-        http = 500;
-        evbuffer_drain(out, evbuffer_get_length(out));
-    }
-    buf_fini(b);
-    add_header(rq, "Content-Type", type);
-    add_header(rq, "Cache-Control", "no-store");
-    add_header(rq, "X-Content-Type-Options", "nosniff");
-    add_header(rq, "Referrer-Policy", "no-referrer");
-    /* No form-action: browsers would apply it to the way back to the shop as well. */
-    add_header(rq, "Content-Security-Policy",
-               "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "
-               "frame-ancestors 'none'");
-    evhttp_send_reply(rq, http, NULL, NULL);
+    buf_reset(&sb->body);
+    return &sb->body;
 }
 
-static void answer_problem(struct evhttp_request *rq, enum status st, const char *detail)
+static void answer_json(struct sandbox *sb, struct exchange *x)
+{
+    answer(sb, x, ST_OK, 200, "application/json", STR(""));
+}
+
+static void answer_problem_with(struct sandbox *sb, struct exchange *x, enum status st,
+                                const char *detail, struct str headers)
 {
     const struct status_info *row = status_info(st);
-    struct buf b;
-    buf_init(&b, PAGE_MAX);
-    if (is_browser(rq)) {
-        page_problem(&b, row->title);
-        answer(rq, row->http, "text/html; charset=utf-8", &b);
+    struct buf *b = fresh(sb);
+    if (is_browser(x)) {
+        page_problem(b, row->title);
+        answer(sb, x, st, row->http, "text/html; charset=utf-8", headers);
         return;
     }
-    buf_printf(&b, "{\"status\":%d,\"code\":\"%s\",\"title\":", row->http, row->code);
-    buf_json(&b, str_from(row->title));
-    BUF_LIT(&b, ",\"detail\":");
-    buf_json(&b, str_from(detail));
-    BUF_LIT(&b, "}\n");
-    answer(rq, row->http, "application/problem+json", &b);
+    buf_printf(b, "{\"status\":%d,\"code\":\"%s\",\"title\":", row->http, row->code);
+    buf_json(b, str_from(row->title));
+    BUF_LIT(b, ",\"detail\":");
+    buf_json(b, str_from(detail));
+    BUF_LIT(b, "}\n");
+    answer(sb, x, st, row->http, "application/problem+json", headers);
 }
 
-static void answer_page(struct evhttp_request *rq, const struct trade *t)
+static void answer_problem(struct sandbox *sb, struct exchange *x, enum status st,
+                           const char *detail)
 {
-    struct buf b;
-    buf_init(&b, PAGE_MAX);
-    page_trade(&b, t);
-    answer(rq, 200, "text/html; charset=utf-8", &b);
+    answer_problem_with(sb, x, st, detail, STR(""));
+}
+
+static void answer_page(struct sandbox *sb, struct exchange *x, const struct trade *t)
+{
+    page_trade(fresh(sb), t);
+    answer(sb, x, ST_OK, 200, "text/html; charset=utf-8", STR(""));
 }
 
 static bool is_prefixed_id(const char *text, const char *prefix)
@@ -142,258 +156,218 @@ static const char *read_trade(const json_t *j, struct trade_request *out)
     return NULL;
 }
 
-static void answer_trade(struct sandbox *sb, struct evhttp_request *rq,
-                         const struct trade_request *want)
+static void answer_trade(struct sandbox *sb, struct exchange *x, const struct trade_request *want)
 {
     struct trade *t = NULL;
     enum status st = sandbox_trade(sb, want, &t);
     if (st == ST_IDEMPOTENCY_MISMATCH) {
         /* A channel's word for it is conflict. */
-        struct buf b;
-        buf_init(&b, PAGE_MAX);
-        BUF_LIT(&b,
+        BUF_LIT(fresh(sb),
                 "{\"status\":409,\"code\":\"idempotency_mismatch\",\"detail\":\"this payment has "
                 "a trade for another order or amount\"}\n");
-        answer(rq, 409, "application/problem+json", &b);
+        answer(sb, x, st, 409, "application/problem+json", STR(""));
         return;
     }
     if (st != ST_OK) {
-        answer_problem(rq, st, "no room for another trade");
+        answer_problem(sb, x, st, "no room for another trade");
         return;
     }
-    struct buf b;
-    buf_init(&b, PAGE_MAX);
-    buf_printf(&b, "{\"reference\":\"%s\",\"url\":\"%s/pay/%s\"}\n", t->reference, sb->url,
+    buf_printf(fresh(sb), "{\"reference\":\"%s\",\"url\":\"%s/pay/%s\"}\n", t->reference, sb->url,
                t->payment);
-    answer(rq, 200, "application/json", &b);
+    answer_json(sb, x);
 }
 
-static void post_trades(struct sandbox *sb, struct evhttp_request *rq, const char *rest)
+static void post_trades(void *ctx, struct exchange *x)
 {
+    struct sandbox *sb = ctx;
     const char *why = NULL;
     struct trade_request want;
-    struct str body = body_of(rq);
-    enum status st = websign_verify(sb->key, str_from(header_of(rq, "Stripe-Signature")), body,
-                                    clock_wall_ms() / 1000, &why);
+    struct str body = x->body;
+    enum status st =
+        websign_verify(sb->key, header_of(x, HH_SIGNATURE), body, clock_wall_ms() / 1000, &why);
     if (st != ST_OK) {
-        answer_problem(rq, st, why);
+        answer_problem(sb, x, st, why);
         return;
     }
     json_t *j = body.n ? json_loadb(body.p, body.n, JSON_REJECT_DUPLICATES, NULL) : NULL;
     why = json_is_object(j) ? read_trade(j, &want) : "want a JSON object";
     if (why) {
-        answer_problem(rq, ST_INVALID_REQUEST, why);
+        answer_problem(sb, x, ST_INVALID_REQUEST, why);
     } else {
-        answer_trade(sb, rq, &want);
+        answer_trade(sb, x, &want);
     }
     json_decref(j);
 }
 
 /* The trade of /pay/{payment}; answers 404 and returns NULL when there is none. */
-static struct trade *find_trade(struct sandbox *sb, struct evhttp_request *rq, const char *payment)
+static struct trade *find_trade(struct sandbox *sb, struct exchange *x)
 {
-    struct trade *t = id_valid(str_from(payment)) ? trades_find(&sb->trades, payment) : NULL;
+    char payment[ID_MAX + 1];
+    struct str id = x->match.param[0];
+    struct trade *t = NULL;
+    if (id_valid(id) && id.n < sizeof(payment)) {
+        memcpy(payment, id.p, id.n);
+        payment[id.n] = '\0';
+        t = trades_find(&sb->trades, payment);
+    }
     if (!t) {
-        answer_problem(rq, ST_PAYMENT_NOT_FOUND, "no trade for this payment");
+        answer_problem(sb, x, ST_PAYMENT_NOT_FOUND, "no trade for this payment");
     }
     return t;
 }
 
-static void get_pay(struct sandbox *sb, struct evhttp_request *rq, const char *payment)
+static void get_pay(void *ctx, struct exchange *x)
 {
-    struct trade *t = find_trade(sb, rq, payment);
+    struct trade *t = find_trade(ctx, x);
     if (t) {
-        answer_page(rq, t);
+        answer_page(ctx, x, t);
     }
 }
 
 /* return_url with payment and result added to its query, before a fragment. */
-static void answer_return(struct evhttp_request *rq, const struct trade *t)
+static void answer_return(struct sandbox *sb, struct exchange *x, const struct trade *t)
 {
     struct buf location;
-    struct buf nothing;
     size_t n = strcspn(t->return_url, "#");
     buf_init(&location, RETURN_URL_MAX + 256);
-    buf_init(&nothing, 0);
+    BUF_LIT(&location, "Location: ");
     buf_append(&location, t->return_url, n);
     buf_char(&location, memchr(t->return_url, '?', n) ? '&' : '?');
-    buf_printf(&location, "payment=%s&result=%s%s", t->payment, trade_state_text(t->state),
+    buf_printf(&location, "payment=%s&result=%s%s\r\n", t->payment, trade_state_text(t->state),
                t->return_url + n);
-    buf_append(&location, "", 1);
     if (location.overflow) {
-        answer_page(rq, t);
+        answer_page(sb, x, t);
     } else {
-        add_header(rq, "Location", location.data);
-        answer(rq, 303, "text/html; charset=utf-8", &nothing);
+        fresh(sb);
+        answer(sb, x, ST_OK, 303, "text/html; charset=utf-8",
+               (struct str){location.data, location.len});
     }
     buf_fini(&location);
 }
 
 /* "pay" or "decline" in the form's field `result`; false for anything else. */
-static bool read_outcome(struct str body, enum trade_state *outcome)
+static bool read_outcome(struct str form, enum trade_state *outcome)
 {
-    struct evkeyvalq form = {0};
-    char text[BODY_BYTES_MAX + 1];
-    if (body.n >= sizeof(text)) {
+    char result[16];
+    if (query_get(form, "result", result, sizeof(result)) != ST_OK) {
         return false;
     }
-    memcpy(text, body.p ? body.p : "", body.n);
-    text[body.n] = '\0';
-    if (evhttp_parse_query_str(text, &form) != 0) {
-        return false;
-    }
-    const char *result = evhttp_find_header(&form, "result");
-    bool pay = result && strcmp(result, "pay") == 0;
-    bool known = pay || (result && strcmp(result, "decline") == 0);
-    evhttp_clear_headers(&form);
-    if (known) {
-        *outcome = pay ? TRADE_PAID : TRADE_DECLINED;
-    }
-    return known;
+    *outcome = strcmp(result, "pay") == 0 ? TRADE_PAID : TRADE_DECLINED;
+    return *outcome == TRADE_PAID || strcmp(result, "decline") == 0;
 }
 
-static void post_pay(struct sandbox *sb, struct evhttp_request *rq, const char *payment)
+static void post_pay(void *ctx, struct exchange *x)
 {
     static const char form_type[] = "application/x-www-form-urlencoded";
+    struct sandbox *sb = ctx;
+    struct str type = header_of(x, HH_CONTENT_TYPE);
     enum trade_state outcome;
-    struct trade *t = find_trade(sb, rq, payment);
+    struct trade *t = find_trade(sb, x);
     if (!t) {
         return;
     }
-    if (strncasecmp(header_of(rq, "Content-Type"), form_type, sizeof(form_type) - 1) != 0) {
-        answer_problem(rq, ST_MEDIA_TYPE, form_type);
+    if (type.n < sizeof(form_type) - 1 ||
+        strncasecmp(type.p, form_type, sizeof(form_type) - 1) != 0) {
+        answer_problem(sb, x, ST_MEDIA_TYPE, form_type);
         return;
     }
-    if (!read_outcome(body_of(rq), &outcome)) {
-        answer_problem(rq, ST_INVALID_REQUEST, "result: want pay or decline");
+    if (!read_outcome(x->body, &outcome)) {
+        answer_problem(sb, x, ST_INVALID_REQUEST, "result: want pay or decline");
         return;
     }
     sandbox_settle(sb, t, outcome);
-    if (!is_browser(rq)) {
-        struct buf b;
-        buf_init(&b, PAGE_MAX);
-        buf_printf(&b, "{\"payment\":\"%s\",\"state\":\"%s\"}\n", t->payment,
+    if (!is_browser(x)) {
+        buf_printf(fresh(sb), "{\"payment\":\"%s\",\"state\":\"%s\"}\n", t->payment,
                    trade_state_text(t->state));
-        answer(rq, 200, "application/json", &b);
+        answer_json(sb, x);
     } else if (t->return_url) {
-        answer_return(rq, t);
+        answer_return(sb, x, t);
     } else {
-        answer_page(rq, t);
+        answer_page(sb, x, t);
     }
 }
 
-static void get_list(struct sandbox *sb, struct evhttp_request *rq, const char *rest)
+static void get_list(void *ctx, struct exchange *x)
 {
-    struct buf b;
-    buf_init(&b, PAGE_MAX);
-    page_list(&b, &sb->trades);
-    answer(rq, 200, "text/html; charset=utf-8", &b);
+    struct sandbox *sb = ctx;
+    page_list(fresh(sb), &sb->trades);
+    answer(sb, x, ST_OK, 200, "text/html; charset=utf-8", STR(""));
 }
 
-static void get_health(struct sandbox *sb, struct evhttp_request *rq, const char *rest)
+static void get_health(void *ctx, struct exchange *x)
 {
-    struct buf b;
-    buf_init(&b, PAGE_MAX);
-    BUF_LIT(&b, "{\"ok\":true}\n");
-    answer(rq, 200, "application/json", &b);
+    struct sandbox *sb = ctx;
+    BUF_LIT(fresh(sb), "{\"ok\":true}\n");
+    answer_json(sb, x);
 }
-
-struct route {
-    const char *path;
-    bool takes_rest; /* path is a beginning, the handler gets what follows */
-    enum evhttp_cmd_type method;
-    void (*handle)(struct sandbox *sb, struct evhttp_request *rq, const char *rest);
-};
 
 static const struct route routes[] = {
-    {"/", false, EVHTTP_REQ_GET, get_list},
-    {"/healthz", false, EVHTTP_REQ_GET, get_health},
-    {"/v1/trades", false, EVHTTP_REQ_POST, post_trades},
-    {"/pay/", true, EVHTTP_REQ_GET, get_pay},
-    {"/pay/", true, EVHTTP_REQ_POST, post_pay},
+    {.method = HTTP_POST,
+     .pattern = "/v1/trades",
+     .handler = post_trades,
+     .name = "trades",
+     .body_max = BODY_BYTES_MAX},
+    {.method = HTTP_POST,
+     .pattern = "/pay/{payment}",
+     .handler = post_pay,
+     .name = "press",
+     .body_max = BODY_BYTES_MAX},
+    {.method = HTTP_GET, .pattern = "/pay/{payment}", .handler = get_pay, .name = "page"},
+    {.method = HTTP_GET, .pattern = "/healthz", .handler = get_health, .name = "healthz"},
+    {.method = HTTP_GET, .pattern = "/", .handler = get_list, .name = "list"},
 };
 
-static void on_request(struct evhttp_request *rq, void *arg)
+static void on_request(void *ctx, struct exchange *x)
 {
-    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(rq);
-    const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
-    enum evhttp_cmd_type method = evhttp_request_get_command(rq);
-    enum status st = ST_NOT_FOUND;
-    method = method == EVHTTP_REQ_HEAD ? EVHTTP_REQ_GET : method;
-    for (size_t i = 0; path && i < sizeof(routes) / sizeof(routes[0]); i++) {
-        const struct route *r = &routes[i];
-        size_t n = strlen(r->path);
-        if (r->takes_rest ? strncmp(path, r->path, n) == 0 : strcmp(path, r->path) == 0) {
-            st = ST_METHOD;
-            if (r->method == method) {
-                r->handle(arg, rq, path + n);
-                return;
-            }
-        }
-    }
-    answer_problem(rq, st, "");
+    x->match.route->handler(ctx, x);
 }
 
-/* Splits host:port or [v6]:port; host may be empty for every address. */
-static bool read_listen(struct sandbox *sb)
+static void on_refusal(void *ctx, struct exchange *x, enum status st, const char *why,
+                       struct str extra)
 {
-    const char *text = sb->conf->listen;
-    const char *colon = strrchr(text, ':');
-    char *end = NULL;
-    unsigned long port = colon && colon[1] ? strtoul(colon + 1, &end, 10) : 65536;
-    if (port > 65535 || *end != '\0') {
-        return false;
+    /* A well-formed request for something that cannot be a payment. */
+    if (st == ST_INVALID_REQUEST && x->head && !x->match.route) {
+        st = ST_NOT_FOUND;
     }
-    size_t n = (size_t)(colon - text);
-    bool bracketed = n > 2 && text[0] == '[' && text[n - 1] == ']';
-    sb->port = (int)port;
-    int len = snprintf(sb->host, sizeof(sb->host), "%.*s", (int)(bracketed ? n - 2 : n),
-                       text + bracketed);
-    return len > 0 && (size_t)len < sizeof(sb->host);
+    answer_problem_with(ctx, x, st, why ? why : "", extra);
 }
 
-/* The port that the kernel chose, and the URL under which others find us. */
-static void read_port(struct sandbox *sb, evutil_socket_t fd)
+static void on_done(void *ctx, struct exchange *x, enum status st, int64_t duration_us)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } at;
-    socklen_t size = sizeof(at);
-    bool v6 = strchr(sb->host, ':') != NULL;
-    memset(&at, 0, sizeof(at));
-    if (getsockname(fd, &at.any, &size) == 0) {
-        sb->port = ntohs(at.any.sa_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port);
-    }
-    snprintf(sb->url, sizeof(sb->url), "http://%s%s%s:%d", v6 ? "[" : "", sb->host, v6 ? "]" : "",
-             sb->port);
 }
 
 enum status server_start(struct sandbox *sb)
 {
-    sb->http = evhttp_new(sb->base);
-    if (!sb->http || !read_listen(sb)) {
+    const struct http_app app = {sb, on_request, on_refusal, on_done};
+    char bound[256], error[ERROR_MAX];
+    int fd = -1;
+    buf_init(&sb->body, PAGE_MAX);
+    buf_init(&sb->headers, 4096);
+    if (router_create(routes, sizeof(routes) / sizeof(routes[0]), &sb->router) != ST_OK ||
+        conn_census_create(&sb->census) != ST_OK ||
+        http_server_create(sb->base, &http_conf, &app, sb->router, sb->census, NULL, NULL, NULL,
+                           &sb->http) != ST_OK ||
+        http_address_unused(sb->conf->listen, error, sizeof(error)) != ST_OK ||
+        http_listen_socket(sb->conf->listen, &fd, bound, sizeof(bound), error, sizeof(error)) !=
+            ST_OK) {
         return ST_UNAVAILABLE;
     }
-    evhttp_set_max_body_size(sb->http, BODY_BYTES_MAX);
-    evhttp_set_max_headers_size(sb->http, HEADER_BYTES_MAX);
-    evhttp_set_timeout(sb->http, IDLE_TIMEOUT_S);
-    evhttp_set_allowed_methods(sb->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
-    evhttp_set_gencb(sb->http, on_request, sb);
-    struct evhttp_bound_socket *bound =
-        evhttp_bind_socket_with_handle(sb->http, sb->host, (unsigned short)sb->port);
-    if (!bound) {
-        return ST_UNAVAILABLE;
-    }
-    read_port(sb, evhttp_bound_socket_get_fd(bound));
-    return ST_OK;
+    const char *colon = strrchr(bound, ':');
+    sb->port = colon ? (int)strtol(colon + 1, NULL, 10) : 0;
+    snprintf(sb->url, sizeof(sb->url), "http://%s", bound);
+    return http_server_listen(sb->http, fd);
+}
+
+void server_turn(struct sandbox *sb)
+{
+    http_server_flush(sb->http);
 }
 
 void server_stop(struct sandbox *sb)
 {
-    if (sb->http) {
-        evhttp_free(sb->http);
-        sb->http = NULL;
-    }
+    http_server_destroy(&sb->http);
+    conn_census_destroy(&sb->census);
+    router_destroy(&sb->router);
+    buf_fini(&sb->body);
+    buf_fini(&sb->headers);
 }

@@ -67,9 +67,8 @@ static void on_done(struct task *task)
 static void on_work(struct job *job, struct session *s)
 {
     struct api_job *a = CONTAINER_OF(job, struct api_job, job);
-    if (clock_mono_us() - job->queued_us > API_JOB_PATIENCE_MS * 1000) {
-        a->st =
-            ST_OVERLOADED; /* its caller has given up or will ask again; others wait behind it */
+    if (job_late(job)) {
+        a->st = ST_OVERLOADED;
         return;
     }
     a->work(a, s);

@@ -14,14 +14,13 @@
 struct api_job;
 typedef void (*api_work_fn)(struct api_job *job, struct session *s);
 
-/* A job that waited longer for its thread is answered 503 without being run (P7). */
-enum { API_JOB_TEXT = 1100, API_JOB_PATIENCE_MS = 10000 };
+enum { API_JOB_TEXT = 1100 };
 
 struct api_job {
     struct job job;
     struct api *api;
     struct exchange *x;
-    api_work_fn work;
+    api_work_fn work; /* NULL: the handler submits something else, and answers with the job */
     struct caller caller;
     struct idem_key key; /* caller inside points into `caller` */
     /* In, by the handler. */

@@ -15,36 +15,54 @@ enum { RETURN_URL_MAX = 1024 };
 
 /* --- create ----------------------------------------------------------------------------------- */
 
-static void create_work(struct api_job *job, struct session *s)
+static void on_tried(struct task *task)
 {
-    struct channel_state *state;
-    struct payment p;
-    struct idem idem;
-    struct payment_wish wish = {
-        .order = job->id, .scope = api_job_scope(job), .return_url = str_from(job->text)};
-    wish.channel = channel_find(s->engine->channels, str_from(job->sku), &state);
-    if (!wish.channel) {
+    struct payment_try *t = CONTAINER_OF(task, struct payment_try, job.task);
+    struct api_job *job = CONTAINER_OF(t->key, struct api_job, key);
+    char id[40];
+    job->st = t->st;
+    job->replayed = t->replayed;
+    if (job->st == ST_INVALID_STATE)
+        job->detail = "Only an unpaid order can be paid, and only until its pay_by.";
+    if (job->st == ST_OK && !t->replayed) {
+        uid_format("pay_", &t->out.id, id);
+        snprintf(job->location, sizeof(job->location), "/v1/payments/%s", id);
+    }
+    api_job_answer(job);
+}
+
+static void submit_try(struct api_job *job)
+{
+    struct api *api = job->api;
+    struct payment_try *t = calloc(1, sizeof(*t));
+    job->data = t;
+    if (!t) {
+        job->st = ST_OVERLOADED;
+        api_job_answer(job);
+        return;
+    }
+    t->wish = (struct payment_wish){.order = job->id,
+                                    .scope = api_job_scope(job),
+                                    .return_url = str_from(job->text),
+                                    .id = uid_make(api->ids, clock_wall_ms())};
+    t->wish.channel = channel_find(api->engine->channels, str_from(job->sku), &t->wish.state);
+    t->key = &job->key;
+    t->render = render_payment;
+    t->body = &job->body;
+    t->job.done = on_tried;
+    t->job.reply_to = api->replies;
+    if (!t->wish.channel) {
         job->st = ST_CHANNEL_NOT_FOUND;
         snprintf(job->param, sizeof(job->param), "channel");
+        api_job_answer(job);
         return;
     }
-    job->st = idem_begin(s, &job->key, &idem, &job->body);
-    job->replayed = job->st == ST_OK && idem.replay;
-    if (job->st != ST_OK || idem.replay)
-        return;
-    wish.id = idem.resource;
-    job->st = payment_create(s, &wish, &p);
-    if (job->st != ST_OK) {
-        idem_abandon(s, &job->key, job->st);
-        if (job->st == ST_INVALID_STATE)
-            job->detail = "Only an unpaid order can be paid, and only until its pay_by.";
-        return;
+    /* Once submitted, it is the thread's. */
+    enum status st = jobs_submit(api->engine->payments, &t->job);
+    if (st != ST_OK) {
+        job->st = st;
+        api_job_answer(job);
     }
-    char id[40];
-    uid_format("pay_", &p.id, id);
-    snprintf(job->location, sizeof(job->location), "/v1/payments/%s", id);
-    render_payment(&job->body, &p);
-    idem_finish(s, &job->key, 201, (struct str){job->body.data, job->body.len});
 }
 
 static bool return_url_fits(struct str url)
@@ -94,7 +112,7 @@ void payments_create(void *ctx, struct exchange *x)
         problem_status(api, x, ST_ORDER_NOT_FOUND, NULL);
         return;
     }
-    struct api_job *job = api_job_new(api, x, &caller, create_work);
+    struct api_job *job = api_job_new(api, x, &caller, NULL);
     if (!job || !api_job_key(job, "payments"))
         return;
     job->id = order;
@@ -106,7 +124,7 @@ void payments_create(void *ctx, struct exchange *x)
         api_job_answer(job);
         return;
     }
-    api_job_submit(job, api->engine->payers);
+    submit_try(job);
 }
 
 /* --- read ------------------------------------------------------------------------------------- */
@@ -141,26 +159,32 @@ void payments_get(void *ctx, struct exchange *x)
 /* --- notifications ---------------------------------------------------------------------------- */
 
 struct notice {
-    const struct channel *channel;
-    struct channel_event event;
+    struct webhook hook;
+    struct api *api;
+    struct exchange *x;
 };
 
-static void notice_work(struct api_job *job, struct session *s)
+static void on_noticed(struct task *task)
 {
-    const struct notice *n = job->data;
-    enum webhook_outcome outcome;
-    job->st = webhook_apply(s, n->channel, &n->event, &outcome);
-    if (job->st == ST_OK)
-        buf_printf(&job->body,
+    struct notice *n = CONTAINER_OF(task, struct notice, hook.job.task);
+    struct api *api = n->api;
+    if (n->hook.st != ST_OK) {
+        problem_status(api, n->x, n->hook.st, NULL);
+    } else {
+        buf_reset(&api->scratch);
+        buf_printf(&api->scratch,
                    "{\"object\":\"webhook_receipt\",\"received\":true,\"outcome\":\"%s\"}",
-                   webhook_outcome_text(outcome));
+                   webhook_outcome_text(n->hook.outcome));
+        json_answer(api, n->x, 200, STR("Cache-Control: no-store\r\n"),
+                    (struct str){api->scratch.data, api->scratch.len});
+    }
+    free(n);
 }
 
 void webhooks_receive(void *ctx, struct exchange *x)
 {
     struct api *api = ctx;
     struct channel_state *state;
-    const struct caller nobody = {.role = ROLE_NOBODY};
     const char *why = NULL;
     const struct channel *channel = channel_find(api->engine->channels, x->match.param[0], &state);
     if (!channel) {
@@ -172,20 +196,24 @@ void webhooks_receive(void *ctx, struct exchange *x)
         problem_status(api, x, ST_OVERLOADED, NULL);
         return;
     }
-    n->channel = channel;
+    n->api = api;
+    n->x = x;
+    n->hook.channel = channel;
+    n->hook.job.done = on_noticed;
+    n->hook.job.reply_to = api->replies;
     struct str signature = x->head->header[HH_SIGNATURE];
     enum status st = signature.p ? channel->verify(state, signature, x->body,
-                                                   clock_wall_ms() / 1000, &n->event, &why)
+                                                   clock_wall_ms() / 1000, &n->hook.event, &why)
                                  : ST_BAD_SIGNATURE;
-    struct api_job *job = NULL;
-    if (st != ST_OK)
+    if (st != ST_OK) {
         problem_status(api, x, st, why ? why : "The notification is not signed.");
-    else
-        job = api_job_new(api, x, &nobody, notice_work);
-    if (!job) {
         free(n);
         return;
     }
-    job->data = n;
-    api_job_submit(job, api->engine->queries);
+    /* Once submitted, it is the thread's. */
+    st = jobs_submit(api->engine->webhooks, &n->hook.job);
+    if (st != ST_OK) {
+        n->hook.st = st;
+        on_noticed(&n->hook.job.task);
+    }
 }

@@ -1,6 +1,7 @@
 /* The process itself: liveness, readiness, metrics, the API's document. */
 #include "api/handlers.h"
 #include "api/problem.h"
+#include "pay/channel.h"
 
 static void text_answer(struct exchange *x, uint16_t status, const char *type, struct str body)
 {
@@ -56,6 +57,9 @@ void process_metrics(void *ctx, struct exchange *x)
     const struct engine *e = api->engine;
     metrics_gauge_set(e->metrics, MG_COMMIT_DEPTH, committers_depth(e->committers));
     metrics_gauge_set(e->metrics, MG_QUERY_DEPTH, jobs_depth(e->queries));
+    metrics_gauge_set(e->metrics, MG_PAYMENT_DEPTH, jobs_depth(e->payments));
+    metrics_gauge_set(e->metrics, MG_CHANNEL_DEPTH, channel_set_depth(e->channels));
+    metrics_gauge_set(e->metrics, MG_WEBHOOK_DEPTH, jobs_depth(e->webhooks));
     metrics_gauge_set(e->metrics, MG_LOG_DROPPED, (int64_t)log_dropped(e->log));
     buf_reset(&api->scratch);
     metrics_render(e->metrics, &api->scratch);

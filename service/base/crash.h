@@ -49,7 +49,7 @@
     X(stock_add_after_commit, "stock is added in MariaDB, Redis was not told")                \
     X(stock_take_after_gate, "the gate gave units up, MariaDB does not know")                 \
     X(stock_take_after_commit, "stock is taken back in both stores, its log entry remains")   \
-    X(idem_after_claim, "an idempotency key is claimed, nothing is done under it")            \
+    X(idem_after_claim, "an idempotency key is claimed, what it stands for is not done")      \
     X(idem_before_finish, "what a key stands for is done, its answer not kept")
 
 enum crash_point {

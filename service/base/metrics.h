@@ -41,6 +41,10 @@
     X(WEBHOOKS_REPEATED, "webhooks_repeated_total", "Notifications seen before.")                \
     X(WEBHOOKS_UNMATCHED, "webhooks_unmatched_total",                                            \
       "Notifications for a payment we do not know. Any is worth a look.")                        \
+    X(GROUP_FALLBACKS, "group_fallbacks_total",                                                  \
+      "Tries of a group of payments or notifications that failed: a repetition, a deadlock, a "  \
+      "lost "                                                                                    \
+      "answer. It is run again, at last row by row.")                                            \
     X(PAYMENTS_UNAPPLIED, "payments_unapplied_total",                                            \
       "Money captured for an order that could not take it. To be refunded.")                     \
     X(OUTBOX_DELIVERED, "outbox_delivered_total", "Movements told to Redis.")                    \
@@ -60,31 +64,41 @@
       "Looks of the housekeeper that failed, for want of MariaDB or, in its chores, of Redis.")
 
 /* X(id, name, help): histograms of microseconds, shown in seconds */
-#define METRICS_TIMES(X)                                                           \
-    X(RESERVE, "reserve_seconds", "Redis time of a reserving call.")               \
-    X(COMMIT, "commit_seconds", "MariaDB time of a group, all tries of it.")       \
-    X(COMMIT_WAIT, "commit_wait_seconds", "Time a batch waits for its committer.") \
-    X(QUERY, "query_seconds", "Time of a query thread's job.")                     \
+#define METRICS_TIMES(X)                                                                          \
+    X(RESERVE, "reserve_seconds", "Redis time of a reserving call.")                              \
+    X(COMMIT, "commit_seconds", "MariaDB time of a group, all tries of it.")                      \
+    X(COMMIT_WAIT, "commit_wait_seconds", "Time a batch waits for its committer.")                \
+    X(PAYMENT, "payment_seconds", "MariaDB time of a group of attempts to pay, all tries of it.") \
+    X(PAYMENT_WAIT, "payment_wait_seconds", "Time an attempt to pay waits for its group, twice.") \
+    X(CHANNEL, "channel_seconds", "Time a channel takes to answer, with the wait to be sent.")    \
+    X(WEBHOOK, "webhook_seconds", "MariaDB time of a group of notifications, all tries of it.")   \
+    X(WEBHOOK_WAIT, "webhook_wait_seconds", "Time a notification waits for its group.")           \
+    X(QUERY, "query_seconds", "Time of a query thread's job.")                                    \
     X(QUERY_WAIT, "query_wait_seconds", "Time a job waits for a query thread.")
 
 /* X(id, name, help): histograms of counts */
-#define METRICS_SIZES(X)                                           \
-    X(BATCH, "reserve_batch_size", "Purchases in one Redis call.") \
-    X(GROUP, "commit_group_size", "Orders in one transaction.")
+#define METRICS_SIZES(X)                                                        \
+    X(BATCH, "reserve_batch_size", "Purchases in one Redis call.")              \
+    X(GROUP, "commit_group_size", "Orders in one transaction.")                 \
+    X(PAYMENT_GROUP, "payment_group_size", "Attempts to pay handled together.") \
+    X(WEBHOOK_GROUP, "webhook_group_size", "Notifications applied together.")
 
 /* X(id, name, help): values set or read now */
-#define METRICS_GAUGES(X)                                                               \
-    X(CONNS, "connections", "Open connections.")                                        \
-    X(STREAMS, "event_streams", "Open event streams.")                                  \
-    X(COMMIT_DEPTH, "commit_depth", "Orders reserved and not yet durable.")             \
-    X(QUERY_DEPTH, "query_depth", "Jobs waiting for a query thread.")                   \
-    X(OUTBOX_DEPTH, "outbox_depth", "Movements MariaDB has and Redis was not told.")    \
-    X(LOG_DROPPED, "log_dropped", "Log lines dropped since the start.")                 \
-    X(AUDIT_OK, "audit_ok",                                                             \
-      "1 while no promise is seen broken. 0: log events audit_broken, shard_healed.")   \
-    X(AUDIT_TIME, "audit_timestamp_seconds",                                            \
-      "Unix time of the last look at all open sales. Older than 60 s: see the stores.") \
-    X(WARNINGS, "warnings", "Settings that weaken a promise; /readyz names them.")      \
+#define METRICS_GAUGES(X)                                                                  \
+    X(CONNS, "connections", "Open connections.")                                           \
+    X(STREAMS, "event_streams", "Open event streams.")                                     \
+    X(COMMIT_DEPTH, "commit_depth", "Orders reserved and not yet durable.")                \
+    X(QUERY_DEPTH, "query_depth", "Jobs waiting for a query thread.")                      \
+    X(PAYMENT_DEPTH, "payment_depth", "Attempts to pay waiting for their group.")          \
+    X(CHANNEL_DEPTH, "channel_depth", "Calls of payment channels, waiting and under way.") \
+    X(WEBHOOK_DEPTH, "webhook_depth", "Notifications waiting for their group.")            \
+    X(OUTBOX_DEPTH, "outbox_depth", "Movements MariaDB has and Redis was not told.")       \
+    X(LOG_DROPPED, "log_dropped", "Log lines dropped since the start.")                    \
+    X(AUDIT_OK, "audit_ok",                                                                \
+      "1 while no promise is seen broken. 0: log events audit_broken, shard_healed.")      \
+    X(AUDIT_TIME, "audit_timestamp_seconds",                                               \
+      "Unix time of the last look at all open sales. Older than 60 s: see the stores.")    \
+    X(WARNINGS, "warnings", "Settings that weaken a promise; /readyz names them.")         \
     X(READY, "ready", "1 while the service can sell.")
 
 #define MX_C(id, name, help) M_##id,

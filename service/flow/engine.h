@@ -27,7 +27,8 @@ struct engine {
     struct jobs *rebuilds; /* recoveries; long ones must not keep the chores waiting */
     /* Those of sales that do not sell; they must not keep the others waiting. */
     struct jobs *idle_rebuilds;
-    struct jobs *payers;   /* what waits for payment channels */
+    struct jobs *payments; /* attempts to pay, grouped: before and after the channel is told */
+    struct jobs *webhooks; /* notifications, grouped */
     struct jobs *audits;   /* audits wait for quiet, and read much */
     _Atomic bool stopping; /* those who wait for something give up */
     struct uid instance;   /* this process, as owner of leases and log entries */

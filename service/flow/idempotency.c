@@ -5,6 +5,8 @@
 #include "base/hmac.h"
 #include "flow/engine.h"
 
+#include <stdlib.h>
+
 enum { TAKE_OVER_MS = 30000 };
 
 struct earlier {
@@ -68,6 +70,7 @@ static enum status judge_earlier(struct session *s, const struct idem_key *key, 
                                  struct buf *body, int64_t now)
 {
     struct earlier e = {.key = key, .out = out, .body = body};
+    const struct uid ours = out->resource;
     enum status st = look_up(s, key, &e);
     if (st != ST_OK)
         return st;
@@ -77,9 +80,11 @@ static enum status judge_earlier(struct session *s, const struct idem_key *key, 
         return ST_IDEMPOTENCY_MISMATCH;
     if (out->replay)
         return ST_OK;
+    out->resumed = true;
+    if (uid_equal(&out->resource, &ours))
+        return ST_OK; /* this very claim: the answer to its COMMIT was lost */
     if (now - e.started_ms < TAKE_OVER_MS)
         return ST_IDEMPOTENCY_IN_PROGRESS;
-    out->resumed = true;
     return take_over(s, key, e.started_ms, now);
 }
 
@@ -141,4 +146,114 @@ void idem_abandon(struct session *s, const struct idem_key *k, enum status st)
                   key, 4, NULL, NULL, NULL);
     if (freed != ST_OK)
         LOG(s->engine->log, LOG_WARN, "idempotency_not_freed", LF_Z("route", k->route));
+}
+
+/* --- many at once ----------------------------------------------------------------------------- */
+
+struct claim_row {
+    struct str caller, route;
+    struct uid resource;
+    uint8_t idem[KEY_LEN], fingerprint[KEY_LEN];
+    uint32_t storefront;
+    int64_t started_ms;
+};
+
+struct claiming {
+    struct idem_claim *claim;
+    unsigned n, cursor; /* next that RETURNING can name */
+};
+
+/* RETURNING names the inserted rows in the order in which they were sent. */
+static bool on_claimed(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct claiming *k = arg;
+    while (k->cursor < k->n) {
+        struct idem_claim *one = &k->claim[k->cursor++];
+        if (memcmp(c[0].s.p, one->out.resource.b, UID_LEN) == 0) {
+            one->st = ST_OK;
+            break;
+        }
+    }
+    return true;
+}
+
+static enum status insert_claims(struct session *s, struct claim_row *r, struct claiming *k)
+{
+    const size_t stride = sizeof(*r);
+    const struct sql_col cols[] = {{SQL_C_U32, &r->storefront, stride, 0},
+                                   {SQL_C_VAR, &r->caller, stride, 0},
+                                   {SQL_C_VAR, &r->route, stride, 0},
+                                   {SQL_C_FIXED, &r->idem, stride, KEY_LEN},
+                                   {SQL_C_FIXED, &r->fingerprint, stride, KEY_LEN},
+                                   {SQL_C_FIXED, &r->resource, stride, UID_LEN},
+                                   {SQL_C_I64, &r->started_ms, stride, 0}};
+    return sql_run_bulk(s->sql,
+                        "INSERT IGNORE INTO idempotency (storefront, caller, route, idem, "
+                        "fingerprint, resource, status, body, started_ms) "
+                        "VALUES (?, ?, ?, ?, ?, ?, 0, '', ?) RETURNING resource",
+                        cols, 7, k->n, on_claimed, k, NULL);
+}
+
+enum status idem_begin_group(struct session *s, struct idem_claim *claims, unsigned n)
+{
+    struct claiming k = {claims, n, 0};
+    int64_t now = clock_wall_ms();
+    struct claim_row *rows = malloc(n * sizeof(*rows));
+    if (!rows)
+        return ST_OVERLOADED;
+    for (unsigned i = 0; i < n; i++) {
+        const struct idem_key *key = claims[i].key;
+        claims[i].out = (struct idem){.resource = claims[i].out.resource};
+        claims[i].st = ST_DUPLICATE;
+        rows[i] = (struct claim_row){.caller = key->caller,
+                                     .route = str_from(key->route),
+                                     .resource = claims[i].out.resource,
+                                     .storefront = key->storefront,
+                                     .started_ms = now};
+        memcpy(rows[i].idem, key->idem, KEY_LEN);
+        memcpy(rows[i].fingerprint, key->fingerprint, KEY_LEN);
+    }
+    enum status st = insert_claims(s, rows, &k);
+    for (unsigned i = 0; i < n && st == ST_OK; i++) {
+        struct idem_claim *c = &claims[i];
+        if (c->st != ST_DUPLICATE)
+            continue;
+        c->st = judge_earlier(s, c->key, &c->out, c->body, now);
+        if (c->st != ST_OK && c->st != ST_IDEMPOTENCY_MISMATCH &&
+            c->st != ST_IDEMPOTENCY_IN_PROGRESS)
+            st = c->st; /* MariaDB's */
+    }
+    free(rows);
+    return st;
+}
+
+struct answer_row {
+    uint32_t status, storefront;
+    struct str body, caller, route;
+    uint8_t idem[KEY_LEN];
+};
+
+enum status idem_finish_group(struct session *s, const struct idem_answer *answers, unsigned n)
+{
+    struct answer_row *r = malloc(n * sizeof(*r));
+    if (!r)
+        return ST_OVERLOADED;
+    const size_t stride = sizeof(*r);
+    const struct sql_col cols[] = {
+        {SQL_C_U32, &r->status, stride, 0},     {SQL_C_VAR, &r->body, stride, 0},
+        {SQL_C_U32, &r->storefront, stride, 0}, {SQL_C_VAR, &r->caller, stride, 0},
+        {SQL_C_VAR, &r->route, stride, 0},      {SQL_C_FIXED, &r->idem, stride, KEY_LEN}};
+    for (unsigned i = 0; i < n; i++) {
+        const struct idem_key *key = answers[i].key;
+        r[i] = (struct answer_row){answers[i].status, key->storefront,      answers[i].body,
+                                   key->caller,       str_from(key->route), {0}};
+        memcpy(r[i].idem, key->idem, KEY_LEN);
+    }
+    CRASH_POINT(idem_before_finish);
+    enum status st = sql_run_bulk(s->sql,
+                                  "UPDATE idempotency SET status = ?, body = ? WHERE storefront = "
+                                  "? AND caller = ? AND route = ? AND idem = ?",
+                                  cols, 6, n, NULL, NULL, NULL);
+    free(r);
+    return st;
 }

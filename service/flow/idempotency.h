@@ -38,5 +38,22 @@ void idem_finish(struct session *s, const struct idem_key *key, uint16_t status,
  * the next try is to take it up at once, under the same resource id. */
 void idem_abandon(struct session *s, const struct idem_key *key, enum status st);
 
+/* The same for many keys at once, inside a transaction of the caller's, whose end is theirs. */
+struct idem_claim {
+    const struct idem_key *key; /* given */
+    struct idem out;            /* in: resource, the id to choose */
+    struct buf *body;
+    enum status st; /* as idem_begin's */
+};
+STATUS_MUSTCHECK
+enum status idem_begin_group(struct session *s, struct idem_claim *claims, unsigned n);
+struct idem_answer {
+    const struct idem_key *key; /* given */
+    uint16_t status;
+    struct str body;
+};
+STATUS_MUSTCHECK
+enum status idem_finish_group(struct session *s, const struct idem_answer *answers, unsigned n);
+
 /* First half of SHA-256: key and fingerprint. */
 void idem_hash(struct str a, struct str b, uint8_t out[KEY_LEN]);

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "flow/idempotency.h"
 #include "flow/orders.h"
 #include "pay/channel.h"
 
@@ -17,19 +18,47 @@ STATUS_MUSTCHECK
 enum status payment_get(struct session *s, const struct uid *id, const struct order_scope *scope,
                         struct payment *out);
 
+/* Columns that payment_from_row expects, in order. */
+#define PAYMENT_COLUMNS                                                                            \
+    "id, order_id, state, amount, created_ms, channel, phase, currency, channel_ref, action_url, " \
+    "return_url"
+void payment_from_row(struct payment *p, const struct sql_val *cols);
+
 struct payment_wish {
     struct uid order;
     struct order_scope scope;
     const struct channel *channel;
-    struct str return_url; /* may be empty */
-    struct uid id;         /* of the payment to make; a resumed try has the same */
+    struct channel_state *state; /* the channel's */
+    struct str return_url;       /* may be empty */
+    struct uid id;               /* of the payment to make */
 };
 
-/* Records the attempt, then asks the channel. An order has at most one open attempt per channel: if
- * there is one, that is the answer. ST_INVALID_STATE: the order cannot be paid; ST_UNAVAILABLE: the
- * channel did not answer, the attempt stays and the same wish may be made again. */
-STATUS_MUSTCHECK
-enum status payment_create(struct session *s, const struct payment_wish *wish, struct payment *out);
+/* A wish on its way: recorded with others in one transaction, told to the channel, noted with
+ * others, answered. An order has at most one open attempt per channel: if there is one, that is the
+ * answer. Strings of wish and key are borrowed until `done`. */
+struct payment_try {
+    struct job job; /* of engine->payments */
+    struct payment_wish wish;
+    const struct idem_key *key; /* the answer is kept under it, if it is given */
+    /* The answer to be kept; body also gets one from before. */
+    void (*render)(struct buf *body, const struct payment *p);
+    struct buf *body;
+    /* Out. ST_INVALID_STATE: the order cannot be paid; ST_UNAVAILABLE: a store or the channel did
+     * not answer: an attempt may be there, and the same wish may be made again. */
+    enum status st;
+    bool replayed;      /* body is an answer from before */
+    struct payment out; /* when ST_OK and not replayed */
+    /* payment_create.c's own. */
+    bool told; /* the channel was called */
+    bool resumed;
+    struct uid id; /* the wish's, or of the try that is taken up */
+    const struct engine *engine;
+    struct channel_call call;
+    int64_t call_us;
+};
+enum { PAYMENT_GROUP_MAX = 512 };
+/* For engine->payments. */
+extern const struct jobs_group payments_group;
 
 enum webhook_outcome {
     WEBHOOK_APPLIED,   /* the payment changed its state, perhaps the order, too */
@@ -41,6 +70,19 @@ enum webhook_outcome {
 };
 const char *webhook_outcome_text(enum webhook_outcome o);
 
-STATUS_MUSTCHECK
-enum status webhook_apply(struct session *s, const struct channel *channel,
-                          const struct channel_event *event, enum webhook_outcome *outcome);
+/* A notification on its way: in, channel and event; out, the rest. */
+struct webhook {
+    struct job job;
+    const struct channel *channel;
+    struct channel_event event;
+    enum webhook_outcome outcome;
+    enum status st; /* not ST_OK: not recorded, to be sent again */
+    bool paid;      /* the order became paid */
+};
+
+/* Applies all of them (their jobs), in one transaction if it can. Each has its own outcome; several
+ * may be the same one, or for the same payment or order. */
+enum { WEBHOOK_GROUP_MAX = 512 };
+void webhooks_apply(struct session *s, struct job **jobs, unsigned n);
+/* For a pool of them. */
+extern const struct jobs_group webhooks_group;

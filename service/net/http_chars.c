@@ -27,7 +27,7 @@ static const struct str names[HH_COUNT] = {
 enum { NAME_MAX_LEN = 17, SAME_LENGTH = 3 };
 static const uint8_t by_length[NAME_MAX_LEN + 1][SAME_LENGTH] = {
     [4] = {HH_HOST + 1},
-    [6] = {HH_EXPECT + 1, HH_PREFER + 1},
+    [6] = {HH_EXPECT + 1, HH_PREFER + 1, HH_ACCEPT + 1},
     [10] = {HH_CONNECTION + 1},
     [12] = {HH_CONTENT_TYPE + 1, HH_REQUEST_ID + 1},
     [13] = {HH_AUTHORIZATION + 1, HH_IF_NONE_MATCH + 1, HH_LAST_EVENT_ID + 1},

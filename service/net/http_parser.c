@@ -8,7 +8,7 @@
  * makes us answer in the plainer way. Everything else is refused when repeated. */
 static bool header_is_list(enum http_header h)
 {
-    return h == HH_CONNECTION || h == HH_PREFER || h == HH_IF_NONE_MATCH;
+    return h == HH_CONNECTION || h == HH_PREFER || h == HH_IF_NONE_MATCH || h == HH_ACCEPT;
 }
 
 /* One head while it is read: the cursor, and what went wrong. */

@@ -26,7 +26,7 @@ enum http_method {
 };
 
 /* Headers that we read; all are single-valued and refused when repeated, but Connection (every line
- * is heard), Prefer and If-None-Match, which keep the first (they only relax). X(id, lower-case
+ * is heard), Prefer, If-None-Match and Accept, which keep the first (they only relax). X(id, lower-case
  * name) */
 #define HTTP_HEADER_TABLE(X)                  \
     X(HOST, "host")                           \
@@ -42,7 +42,8 @@ enum http_method {
     X(SHOPPER, "snapup-shopper")              \
     X(SIGNATURE, "stripe-signature")          \
     X(IF_NONE_MATCH, "if-none-match")         \
-    X(LAST_EVENT_ID, "last-event-id")
+    X(LAST_EVENT_ID, "last-event-id")         \
+    X(ACCEPT, "accept")
 
 enum http_header {
 #define X(id, name) HH_##id,

@@ -1,7 +1,7 @@
 /* channel.h - what every payment channel can do, whatever its wire format.
  *
- * Knows no order and no database. Calls block up to their deadline and are made from threads that
- * may wait. Outcomes: ST_OK; ST_UNKNOWN the channel may or may not have done it (ask again with the
+ * Knows no order and no database. A call is begun by any thread and ends later on the thread of the
+ * calls (http_calls.h), which nobody may keep waiting. Outcomes: ST_OK; ST_UNKNOWN the channel may or may not have done it (ask again with the
  * same payment id, never under a new one); ST_UNAVAILABLE definitely not done; ST_INTERNAL refused
  * for a reason that trying again does not mend.
  */
@@ -12,6 +12,7 @@
 #include "base/ids.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "pay/http_calls.h"
 
 #include <stdint.h>
 
@@ -21,12 +22,25 @@ struct channel_trade {
     struct uid payment, order;
     int64_t amount;
     char currency[4];
-    struct str return_url;
+    struct str return_url; /* of the caller, until the call has ended */
 };
 
 struct channel_answer {
     char url[CHANNEL_URL_MAX + 1]; /* where the shopper pays */
     char ref[CHANNEL_REF_MAX + 1]; /* the channel's own number */
+};
+
+/* A trade on its way to the channel. */
+struct channel_call {
+    struct channel_trade trade;
+    /* On the calls' thread, or before create returns. The call is the owner's again. */
+    void (*ended)(struct channel_call *call);
+    enum status st;               /* outcome, as above */
+    struct channel_answer answer; /* when ST_OK */
+    /* The channel's own. */
+    struct http_call http;
+    char header[128];
+    struct buf body;
 };
 
 enum channel_event_kind { CHANNEL_CAPTURED, CHANNEL_DECLINED, CHANNEL_OTHER };
@@ -43,10 +57,11 @@ struct channel_state; /* a channel's keys and settings, one per process */
 struct channel {
     const char *name; /* as in the API */
     /* Whether the configuration turns it on, and its state. ST_NOT_FOUND: off. */
-    enum status (*open)(const struct config *conf, struct channel_state **out);
+    enum status (*open)(const struct config *conf, struct http_calls *calls,
+                        struct channel_state **out);
     void (*close)(struct channel_state **state);
-    enum status (*create)(struct channel_state *state, const struct channel_trade *trade,
-                          struct channel_answer *out);
+    /* Tells the channel of call->trade. call->ended runs exactly once. */
+    void (*create)(struct channel_state *state, struct channel_call *call);
     /* Checks the signature over the raw bytes, then reads the event. ST_BAD_SIGNATURE or
      * ST_INVALID_REQUEST with *why. */
     enum status (*verify)(struct channel_state *state, struct str signature, struct str body,
@@ -60,6 +75,13 @@ extern const unsigned channels_n;
 struct channel_set; /* those that are on, with their states */
 STATUS_MUSTCHECK
 enum status channel_set_create(const struct config *conf, struct channel_set **out);
+/* Calls are made from here on. */
+STATUS_MUSTCHECK
+enum status channel_set_start(struct channel_set *set);
+/* Ends the calls that wait, lets those under way end; later ones are refused. */
+void channel_set_stop(struct channel_set *set);
+/* Calls waiting and under way. */
+unsigned channel_set_depth(const struct channel_set *set);
 void channel_set_destroy(struct channel_set **set);
 /* NULL when it is unknown or off. */
 const struct channel *channel_find(const struct channel_set *set, struct str name,

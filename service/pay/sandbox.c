@@ -4,28 +4,31 @@
 #include "base/clock.h"
 #include "base/websign.h"
 
-#include <curl/curl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { TIMEOUT_MS = 3000, REPLY_MAX = 16384 };
+enum { BODY_MAX = 4096 };
 
 struct channel_state {
-    char *base; /* URL without a trailing slash */
+    struct http_calls *calls;
+    char *url; /* where trades are opened */
     struct hmac_key *secret;
 };
 
-static enum status sandbox_open(const struct config *conf, struct channel_state **out)
+static enum status sandbox_open(const struct config *conf, struct http_calls *calls,
+                                struct channel_state **out)
 {
     if (conf->sandbox_url[0] == '\0' || conf->production)
         return ST_NOT_FOUND;
     struct channel_state *s = calloc(1, sizeof(*s));
     if (!s)
         return ST_UNAVAILABLE;
-    s->base = strdup(conf->sandbox_url);
-    if (!s->base || hmac_key_create(str_from(conf->sandbox_secret), &s->secret) != ST_OK) {
-        free(s->base);
+    s->calls = calls;
+    if (asprintf(&s->url, "%s/v1/trades", conf->sandbox_url) < 0)
+        s->url = NULL;
+    if (!s->url || hmac_key_create(str_from(conf->sandbox_secret), &s->secret) != ST_OK) {
+        free(s->url);
         free(s);
         return ST_UNAVAILABLE;
     }
@@ -36,16 +39,9 @@ static enum status sandbox_open(const struct config *conf, struct channel_state 
 static void sandbox_close(struct channel_state **state)
 {
     hmac_key_destroy(&(*state)->secret);
-    free((*state)->base);
+    free((*state)->url);
     free(*state);
     *state = NULL;
-}
-
-static size_t on_reply(char *p, size_t size, size_t n, void *arg)
-{
-    struct buf *reply = arg;
-    buf_append(reply, p, size * n);
-    return reply->overflow ? 0 : size * n;
 }
 
 static void trade_json(struct buf *b, const struct channel_trade *trade)
@@ -66,43 +62,6 @@ static void trade_json(struct buf *b, const struct channel_trade *trade)
     buf_char(b, '}');
 }
 
-/* POSTs body to the sandbox; the reply's bytes come back in reply. */
-static enum status post(struct channel_state *s, struct str body, struct buf *reply)
-{
-    char url[300], header[32 + 96] = "Stripe-Signature: ";
-    long code = 0;
-    enum status st = ST_UNAVAILABLE;
-    CURL *curl = curl_easy_init();
-    struct curl_slist *headers = NULL;
-    websign_make(s->secret, body, clock_wall_ms() / 1000, header + strlen(header));
-    headers = curl_slist_append(NULL, header);
-    if (!curl || !headers)
-        goto cleanup;
-    snprintf(url, sizeof(url), "%s/v1/trades", s->base);
-    curl_easy_setopt(curl, CURLOPT_URL, url);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body.p);
-    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)body.n);
-    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_reply);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, reply);
-    CURLcode rc = curl_easy_perform(curl);
-    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
-    if (rc == CURLE_OK && code == 200)
-        st = ST_OK;
-    else if (rc == CURLE_OK)
-        st = code >= 500 ? ST_UNKNOWN : ST_INTERNAL;
-    else if (rc != CURLE_COULDNT_CONNECT)
-        st = ST_UNKNOWN;
-cleanup:
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
-    return st;
-}
-
 static bool copy_text(const json_t *v, char *out, size_t size)
 {
     size_t n = json_string_length(v);
@@ -112,27 +71,45 @@ static bool copy_text(const json_t *v, char *out, size_t size)
     return true;
 }
 
-static enum status sandbox_create(struct channel_state *s, const struct channel_trade *trade,
-                                  struct channel_answer *out)
+static enum status read_reply(const struct http_call *http, struct channel_answer *out)
 {
-    struct buf body, reply;
-    json_t *root = NULL;
-    buf_init(&body, 4096);
-    buf_init(&reply, REPLY_MAX);
-    trade_json(&body, trade);
-    enum status st =
-        body.overflow ? ST_INTERNAL : post(s, (struct str){body.data, body.len}, &reply);
-    if (st != ST_OK)
-        goto cleanup;
-    root = json_loadb(reply.data ? reply.data : "", reply.len, JSON_REJECT_DUPLICATES, NULL);
-    if (!copy_text(json_object_get(root, "url"), out->url, sizeof(out->url)) ||
-        !copy_text(json_object_get(root, "reference"), out->ref, sizeof(out->ref)))
-        st = ST_UNKNOWN;
-cleanup:
+    if (http->st != ST_OK)
+        return http->st;
+    if (http->http != 200)
+        return http->http >= 500 ? ST_UNKNOWN : ST_INTERNAL;
+    const char *text = http->reply.data ? http->reply.data : "";
+    json_t *root = json_loadb(text, http->reply.len, JSON_REJECT_DUPLICATES, NULL);
+    bool read = copy_text(json_object_get(root, "url"), out->url, sizeof(out->url)) &&
+                copy_text(json_object_get(root, "reference"), out->ref, sizeof(out->ref));
     json_decref(root);
-    buf_fini(&body);
-    buf_fini(&reply);
-    return st;
+    return read ? ST_OK : ST_UNKNOWN;
+}
+
+static void on_called(struct http_call *http)
+{
+    struct channel_call *call = CONTAINER_OF(http, struct channel_call, http);
+    buf_fini(&call->body);
+    call->st = read_reply(http, &call->answer);
+    call->ended(call);
+}
+
+static void sandbox_create(struct channel_state *s, struct channel_call *call)
+{
+    static const char name[] = "Stripe-Signature: ";
+    buf_init(&call->body, BODY_MAX);
+    trade_json(&call->body, &call->trade);
+    const struct str body = {call->body.data, call->body.len};
+    if (call->body.overflow) {
+        buf_fini(&call->body);
+        call->st = ST_INTERNAL;
+        call->ended(call);
+        return;
+    }
+    memcpy(call->header, name, sizeof(name));
+    websign_make(s->secret, body, clock_wall_ms() / 1000, call->header + sizeof(name) - 1);
+    call->http =
+        (struct http_call){.url = s->url, .header = call->header, .body = body, .ended = on_called};
+    http_calls_post(s->calls, &call->http);
 }
 
 /* Ids of ours inside a notification; what is not one reads as zero and matches nothing. */

@@ -104,8 +104,8 @@ static inline int flow_start(struct flow *f)
     assert_int_equal(
         committers_create(&f->engine.sql, 1, 1024, 20000, NULL, NULL, &f->engine.committers),
         ST_OK);
-    struct jobs **const pools[] = {&f->engine.queries,       &f->engine.chores, &f->engine.rebuilds,
-                                   &f->engine.idle_rebuilds, &f->engine.payers, &f->engine.audits};
+    struct jobs **const pools[] = {&f->engine.queries, &f->engine.chores, &f->engine.rebuilds,
+                                   &f->engine.idle_rebuilds, &f->engine.audits};
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++)
         assert_int_equal(jobs_create(&f->engine, 1, 1000, pools[i]), ST_OK);
     return 0;
@@ -154,8 +154,8 @@ static inline int flow_setup(struct flow *f, const char *sandbox_url)
 static inline int flow_teardown(struct flow *f)
 {
     struct engine *e = &f->engine;
-    struct jobs **const pools[] = {&e->audits,        &e->payers, &e->rebuilds,
-                                   &e->idle_rebuilds, &e->chores, &e->queries};
+    struct jobs **const pools[] = {&e->audits, &e->rebuilds, &e->idle_rebuilds, &e->chores,
+                                   &e->queries};
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
         jobs_stop(*pools[i]);
         jobs_destroy(pools[i]);

@@ -1,82 +1,102 @@
-/* payments_fixture.h - a payment channel of one thread, in place of the sandbox.
+/* payments_fixture.h - a shop with a pool for attempts to pay, and a till as its channel.
  *
- * Include after <cmocka.h>. It answers every POST with the status and body that it was told, and
- * keeps the last body it was sent.
+ * Include after <cmocka.h>.
  */
 #pragma once
 
-#include <assert.h>
-#include <netinet/in.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include "flow_fixture.h"
+#include "till_fixture.h"
 
-struct till {
-    int fd;
-    char url[64];
-    pthread_t thread;
-    _Atomic int status;
-    _Atomic unsigned calls;
-    const char *_Atomic body; /* what it answers */
-    char got[4096];           /* the last request; read it when no call is under way */
-};
+#include "api/render.h"
+#include "flow/payments.h"
 
-static const char till_trade[] =
-    "{\"url\":\"http://till/pay/1\",\"reference\":\"till-1\",\"more\":true}";
+#include <curl/curl.h>
 
-/* Reads until the header's end and Content-Length bytes. */
-static inline void till_read(struct till *t, int fd)
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static struct flow flow;
+static struct till till;
+static struct queue *replies;
+
+static inline int setup_group(void **state)
 {
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = read(fd, t->got + n, sizeof(t->got) - 1 - n);
-        if (got <= 0)
-            return;
-        n += (size_t)got;
-        t->got[n] = '\0';
-        const char *end = strstr(t->got, "\r\n\r\n"), *len = strcasestr(t->got, "content-length:");
-        if (end && len &&
-            n >= (size_t)(end + 4 - t->got) + strtoul(len + strlen("content-length:"), NULL, 10))
-            return;
-    }
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    till_open(&till);
+    int rc = flow_setup(&flow, till.url);
+    assert_int_equal(queue_create(1000, &replies), ST_OK);
+    assert_int_equal(
+        jobs_create_grouped(&flow.engine, &payments_group, 1000, &flow.engine.payments), ST_OK);
+    assert_int_equal(channel_set_start(flow.engine.channels), ST_OK);
+    return rc;
 }
 
-static inline void *till_main(void *arg)
+static inline int teardown_group(void **state)
 {
-    struct till *t = arg;
-    int fd;
-    while ((fd = accept(t->fd, NULL, NULL)) >= 0) {
-        const char *body = atomic_load(&t->body);
-        till_read(t, fd);
-        atomic_fetch_add(&t->calls, 1);
-        if (atomic_load(&t->status) != 0) /* 0: hangs up without a word */
-            dprintf(fd, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
-                    atomic_load(&t->status), strlen(body), body);
-        close(fd);
-    }
-    return NULL;
+    channel_set_stop(flow.engine.channels);
+    jobs_stop(flow.engine.payments);
+    jobs_destroy(&flow.engine.payments);
+    queue_destroy(&replies);
+    int rc = flow_teardown(&flow);
+    till_close(&till);
+    curl_global_cleanup();
+    return rc;
 }
 
-static inline void till_open(struct till *t)
+static inline int setup(void **state)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(at);
-    t->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert(bind(t->fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(t->fd, 8) == 0);
-    assert(getsockname(t->fd, (struct sockaddr *)&at, &len) == 0);
-    snprintf(t->url, sizeof(t->url), "http://127.0.0.1:%d", ntohs(at.sin_port));
-    atomic_store(&t->status, 200);
-    atomic_store(&t->body, till_trade);
-    assert(pthread_create(&t->thread, NULL, till_main, t) == 0);
+    atomic_store(&till.status, 200);
+    atomic_store(&till.body, till_trade);
+    atomic_store(&till.calls, 0);
+    return 0;
 }
 
-static inline void till_close(struct till *t)
+static const struct order_scope anns = {1, {"ann", 3}};
+
+static inline struct payment_wish wish_for(const struct uid *order)
 {
-    shutdown(t->fd, SHUT_RDWR);
-    pthread_join(t->thread, NULL);
-    close(t->fd);
+    struct channel_state *state = NULL;
+    const struct channel *channel = channel_find(flow.engine.channels, STR("sandbox"), &state);
+    return (struct payment_wish){.order = *order,
+                                 .scope = anns,
+                                 .channel = channel,
+                                 .state = state,
+                                 .return_url = STR("https://shop.example/back"),
+                                 .id = uid_make(flow.s->ids, clock_wall_ms())};
+}
+
+static inline void on_back(struct task *task)
+{
+}
+
+static inline void submit(struct payment_try *t)
+{
+    buf_init(t->body, 8192);
+    t->job.done = on_back;
+    t->job.reply_to = replies;
+    t->render = render_payment;
+    assert_int_equal(jobs_submit(flow.engine.payments, &t->job), ST_OK);
+}
+
+static inline enum status payment_create(struct session *s, const struct payment_wish *wish,
+                                         struct payment *out)
+{
+    struct buf body;
+    struct payment_try t = {.wish = *wish, .body = &body};
+    submit(&t);
+    assert_ptr_equal(queue_wait(replies, 20000), &t.job.task);
+    if (t.st == ST_OK)
+        *out = t.out;
+    buf_fini(&body);
+    return t.st;
+}
+
+static inline struct uid an_order(void)
+{
+    return flow_buy(&flow, flow_sell(&flow, &(struct flow_sale){.stock = 10}),
+                    &(struct flow_wish){.qty = 2});
+}
+
+static inline int64_t payments(const struct uid *order)
+{
+    return flow_ask(&flow, "SELECT COUNT(*) FROM payments WHERE order_id = %s", hex_id(order));
 }

@@ -5,62 +5,7 @@
 
 #include <cmocka.h>
 
-#include "flow_fixture.h"
 #include "payments_fixture.h"
-
-#include "flow/payments.h"
-
-#include <curl/curl.h>
-
-static struct flow flow;
-static struct till till;
-
-static int setup_group(void **state)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    till_open(&till);
-    return flow_setup(&flow, till.url);
-}
-
-static int teardown_group(void **state)
-{
-    int rc = flow_teardown(&flow);
-    till_close(&till);
-    curl_global_cleanup();
-    return rc;
-}
-
-static int setup(void **state)
-{
-    atomic_store(&till.status, 200);
-    atomic_store(&till.body, till_trade);
-    atomic_store(&till.calls, 0);
-    return 0;
-}
-
-static const struct order_scope anns = {1, {"ann", 3}};
-
-static struct payment_wish wish_for(const struct uid *order)
-{
-    struct channel_state *state;
-    return (struct payment_wish){.order = *order,
-                                 .scope = anns,
-                                 .channel =
-                                     channel_find(flow.engine.channels, STR("sandbox"), &state),
-                                 .return_url = STR("https://shop.example/back"),
-                                 .id = uid_make(flow.s->ids, clock_wall_ms())};
-}
-
-static struct uid an_order(void)
-{
-    return flow_buy(&flow, flow_sell(&flow, &(struct flow_sale){.stock = 10}),
-                    &(struct flow_wish){.qty = 2});
-}
-
-static int64_t payments(const struct uid *order)
-{
-    return flow_ask(&flow, "SELECT COUNT(*) FROM payments WHERE order_id = %s", hex_id(order));
-}
 
 static void test_recorded_and_told_to_the_channel(void **state)
 {
