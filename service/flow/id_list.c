@@ -6,7 +6,7 @@
 
 enum { FIRST_MAX = 4 };
 
-static const unsigned sizes[ID_LIST_SIZES] = {1, 8, 64, ID_LIST_MAX};
+static const unsigned sizes[ID_LIST_SIZES] = {1, 8, 16, 32, 64, 96, 128, 192, 256, ID_LIST_MAX};
 
 enum status id_list_run(struct sql *sql, const struct id_list *list, const struct sql_val *first,
                         unsigned n_first, const struct uid *ids, unsigned n, sql_row_fn row,

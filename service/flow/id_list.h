@@ -8,26 +8,29 @@
 #include "base/ids.h"
 #include "sql/sql.h"
 
-enum { ID_LIST_SIZES = 4, ID_LIST_MAX = 512 };
+enum { ID_LIST_SIZES = 10, ID_LIST_MAX = 512 };
 
 struct id_list {
     const char *text[ID_LIST_SIZES];
 };
 
-#define ID_LIST_8 "?,?,?,?,?,?,?,?"
-#define ID_LIST_64                                                                                \
-    ID_LIST_8 "," ID_LIST_8 "," ID_LIST_8 "," ID_LIST_8 "," ID_LIST_8 "," ID_LIST_8 "," ID_LIST_8 \
-              "," ID_LIST_8
-#define ID_LIST_512                                                                       \
-    ID_LIST_64 "," ID_LIST_64 "," ID_LIST_64 "," ID_LIST_64 "," ID_LIST_64 "," ID_LIST_64 \
-               "," ID_LIST_64 "," ID_LIST_64
-/* The texts around the list, both literals: before "... IN (", after ")...". */
-#define ID_LIST(before, after)                                                 \
-    {                                                                          \
-        {                                                                      \
-            before "?" after, before ID_LIST_8 after, before ID_LIST_64 after, \
-                before ID_LIST_512 after                                       \
-        }                                                                      \
+#define ID_LIST_2(list) list "," list
+#define ID_LIST_8       ID_LIST_2(ID_LIST_2(ID_LIST_2("?")))
+#define ID_LIST_16      ID_LIST_2(ID_LIST_8)
+#define ID_LIST_32      ID_LIST_2(ID_LIST_16)
+#define ID_LIST_64      ID_LIST_2(ID_LIST_32)
+#define ID_LIST_128     ID_LIST_2(ID_LIST_64)
+/* The texts around the list, both literals: before "... IN (", after ")...". The lengths are those
+ * of id_list.c, close together, since MariaDB looks at each element. */
+#define ID_LIST(before, after)                                                                \
+    {                                                                                         \
+        {                                                                                     \
+            before "?" after, before ID_LIST_8 after, before ID_LIST_16 after,                \
+                before ID_LIST_32 after, before ID_LIST_64 after,                             \
+                before ID_LIST_64 "," ID_LIST_32 after, before ID_LIST_128 after,             \
+                before ID_LIST_128 "," ID_LIST_64 after, before ID_LIST_2(ID_LIST_128) after, \
+                before ID_LIST_2(ID_LIST_2(ID_LIST_128)) after,                               \
+        }                                                                                     \
     }
 
 /* As sql_run, with the ids for the list's ?; `first` for the n_first ? before it. 1 <= n <=
