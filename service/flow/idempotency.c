@@ -126,10 +126,10 @@ void idem_finish(struct session *s, const struct idem_key *k, uint16_t status, s
         LOG(s->engine->log, LOG_WARN, "idempotency_not_kept", LF_Z("route", k->route));
 }
 
-void idem_abandon(struct session *s, const struct idem_key *k, enum status st)
+bool idem_abandon(struct session *s, const struct idem_key *k, enum status st)
 {
     if (!k->given)
-        return;
+        return true;
     const struct sql_val key[] = {SQL_INT(k->storefront), SQL_STR(k->caller), SQL_Z(k->route),
                                   SQL_BYTES(k->idem, KEY_LEN)};
     enum status freed =
@@ -146,6 +146,7 @@ void idem_abandon(struct session *s, const struct idem_key *k, enum status st)
                   key, 4, NULL, NULL, NULL);
     if (freed != ST_OK)
         LOG(s->engine->log, LOG_WARN, "idempotency_not_freed", LF_Z("route", k->route));
+    return freed == ST_OK;
 }
 
 /* --- many at once ----------------------------------------------------------------------------- */

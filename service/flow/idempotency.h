@@ -35,8 +35,9 @@ enum status idem_begin(struct session *s, const struct idem_key *key, struct ide
 /* Failures are logged only: the effect stands, and a later try finds it by the resource id. */
 void idem_finish(struct session *s, const struct idem_key *key, uint16_t status, struct str body);
 /* After a failure with st: a definite refusal frees the key; where something may have been done,
- * the next try is to take it up at once, under the same resource id. */
-void idem_abandon(struct session *s, const struct idem_key *key, enum status st);
+ * the next try is to take it up at once, under the same resource id. False: MariaDB did not do it
+ * (logged), and the key has to wait for its time. */
+bool idem_abandon(struct session *s, const struct idem_key *key, enum status st);
 
 /* The same for many keys at once, inside a transaction of the caller's, whose end is theirs. */
 struct idem_claim {

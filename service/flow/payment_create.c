@@ -379,22 +379,33 @@ static enum status shown(enum status st)
     return st == ST_INTERNAL ? st : ST_UNAVAILABLE;
 }
 
+/* Their keys are to be taken up at once, unless MariaDB is away: asking it for each would keep all
+ * of them waiting, each for a time-out more than the one before. */
+static void let_go(struct session *s, struct job **jobs, unsigned n)
+{
+    bool heard = true;
+    for (unsigned i = 0; i < n && heard; i++) {
+        const struct payment_try *t = CONTAINER_OF(jobs[i], struct payment_try, job);
+        if (has_key(t))
+            heard = idem_abandon(s, t->key, ST_UNAVAILABLE);
+    }
+}
+
 static void recorded(void *ctx, struct job **jobs, unsigned n, enum status st)
 {
     struct making *m = ctx;
     if (st == ST_OK && m->claims > 0)
         CRASH_POINT(idem_after_claim);
+    if (st == ST_UNKNOWN)
+        let_go(m->s, jobs, n);
     for (unsigned i = 0; i < n; i++) {
         struct payment_try *t = CONTAINER_OF(jobs[i], struct payment_try, job);
         if (st == ST_OK && t->st == ST_OK && !t->replayed && t->out.state == PAYMENT_CREATED) {
             tell(m->s, t);
             continue;
         }
-        if (st != ST_OK) {
+        if (st != ST_OK)
             t->st = shown(st);
-            if (st == ST_UNKNOWN && has_key(t))
-                idem_abandon(m->s, t->key, ST_UNAVAILABLE);
-        }
         job_return(&t->job);
     }
 }
@@ -471,14 +482,13 @@ static enum status note_once(void *ctx, struct job **jobs, unsigned n, bool care
 static void noted(void *ctx, struct job **jobs, unsigned n, enum status st)
 {
     struct making *m = ctx;
+    if (st != ST_OK)
+        let_go(m->s, jobs, n);
     for (unsigned i = 0; i < n; i++) {
         struct payment_try *t = CONTAINER_OF(jobs[i], struct payment_try, job);
         metrics_time(m->s->metrics, MT_CHANNEL, t->call_us);
-        if (st != ST_OK) {
+        if (st != ST_OK)
             t->st = shown(st);
-            if (has_key(t))
-                idem_abandon(m->s, t->key, ST_UNAVAILABLE); /* to be taken up at once */
-        }
         job_return(&t->job);
     }
 }

@@ -220,21 +220,39 @@ static void test_group_that_deadlocks(void **state)
     group_free(&g);
 }
 
+/* From here on through a relay; returns the usual pool. */
+static struct jobs *begin_relayed(struct relay *relay)
+{
+    static struct engine engine;
+    static char address[128];
+    relay_start(relay, flow.db.conf.address);
+    snprintf(address, sizeof(address), "unix:%s", relay->here.sun_path);
+    memcpy(&engine, &flow.engine, sizeof(engine));
+    engine.sql.address = address;
+    engine.sql.timeout_ms = 1000;
+    struct jobs *usual = flow.engine.payments;
+    assert_int_equal(jobs_create_grouped(&engine, &payments_group, 1000, &flow.engine.payments),
+                     ST_OK);
+    engine.payments = flow.engine.payments;
+    return usual;
+}
+
+static void end_relayed(struct relay *relay, struct jobs *usual)
+{
+    jobs_stop(flow.engine.payments);
+    jobs_destroy(&flow.engine.payments);
+    flow.engine.payments = usual;
+    relay_stop(relay);
+}
+
 /* Whichever answer of MariaDB is lost: it was done, or doing it again does it, and once. */
 static void test_group_whose_answer_is_lost(void **state)
 {
     enum { REQUESTS = 30, MANY = 3 };
-    static struct engine lossy;
     struct relay relay;
-    char address[128], key[2][32];
+    char key[2][32];
     unsigned refused = 0;
-    relay_start(&relay, flow.db.conf.address);
-    snprintf(address, sizeof(address), "unix:%s", relay.here.sun_path);
-    memcpy(&lossy, &flow.engine, sizeof(lossy));
-    lossy.sql.address = address;
-    assert_int_equal(jobs_create_grouped(&lossy, &payments_group, 1000, &lossy.payments), ST_OK);
-    struct jobs *usual = flow.engine.payments;
-    flow.engine.payments = lossy.payments;
+    struct jobs *usual = begin_relayed(&relay);
     for (int lost = 0; lost < REQUESTS; lost++) {
         struct group g = {0}, again = {0};
         struct uid order[MANY];
@@ -261,10 +279,46 @@ static void test_group_whose_answer_is_lost(void **state)
         group_free(&again);
     }
     assert_true(refused > 0 && refused < REQUESTS * MANY / 2);
-    flow.engine.payments = usual;
-    jobs_stop(lossy.payments);
-    jobs_destroy(&lossy.payments);
-    relay_stop(&relay);
+    end_relayed(&relay, usual);
+}
+
+/* Who waits for an answer gets one, however many wait: each key's way back to be free would take a
+ * time-out of its own. */
+static void test_group_while_mariadb_is_silent(void **state)
+{
+    enum { MANY = 8, PATIENCE_MS = 7000 };
+    struct relay relay;
+    struct group g = {0}, again = {0};
+    char key[MANY][16];
+    int64_t recorded = flow_ask(&flow, "SELECT COUNT(*) FROM payments");
+    struct jobs *usual = begin_relayed(&relay);
+    atomic_store(&till.busy, true);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct uid order = an_order();
+        snprintf(key[i], sizeof(key[i]), "silent-%u", i);
+        group_add(&g, &order, key[i], "a");
+        group_add(&again, &order, key[i], "a");
+    }
+    group_submit(&g);
+    while (flow_ask(&flow, "SELECT COUNT(*) FROM payments") < recorded + MANY)
+        usleep(1000);
+    atomic_store(&relay.silent, true);
+    atomic_store(&till.busy, false);
+    int64_t since_us = clock_mono_us();
+    for (unsigned i = 0; i < MANY; i++)
+        assert_non_null(queue_wait(replies, PATIENCE_MS));
+    assert_true(clock_mono_us() - since_us < PATIENCE_MS * 1000);
+    atomic_store(&relay.silent, false);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(g.t[i].st, ST_UNAVAILABLE);
+    flow_tell(&flow, "UPDATE idempotency SET started_ms = 0"); /* half a minute later */
+    group_submit(&again);
+    group_wait(&again);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(again.t[i].st, ST_OK);
+    end_relayed(&relay, usual);
+    group_free(&g);
+    group_free(&again);
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, setup)
@@ -277,6 +331,7 @@ int main(void)
         TEST(test_group_that_the_channel_refuses),
         TEST(test_group_that_deadlocks),
         TEST(test_group_whose_answer_is_lost),
+        TEST(test_group_while_mariadb_is_silent),
     };
     return cmocka_run_group_tests(tests, setup_group, teardown_group);
 }

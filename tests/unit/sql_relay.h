@@ -18,6 +18,7 @@ struct relay {
     struct sockaddr_un here, server;
     int listen_fd;
     atomic_int pass_on; /* requests; negative: all */
+    atomic_bool silent; /* nothing goes on, and nothing is closed */
     pthread_t thread;
 };
 
@@ -28,12 +29,19 @@ static inline bool relay_pass(int from, int to)
     return n > 0 && send(to, bytes, (size_t)n, MSG_NOSIGNAL) == n;
 }
 
+static inline void relay_wait(struct relay *r)
+{
+    while (atomic_load(&r->silent))
+        usleep(1000);
+}
+
 static inline void relay_serve(struct relay *r, int client, int server)
 {
     for (;;) {
         struct pollfd p[] = {{.fd = client, .events = POLLIN}, {.fd = server, .events = POLLIN}};
         if (poll(p, 2, -1) < 0)
             return;
+        relay_wait(r);
         if (p[1].revents && !relay_pass(server, client))
             return;
         if (!p[0].revents)
@@ -55,6 +63,7 @@ static inline void *relay_main(void *arg)
     struct relay *r = arg;
     int client;
     while ((client = accept(r->listen_fd, NULL, NULL)) >= 0) {
+        relay_wait(r);
         int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (connect(server, (struct sockaddr *)&r->server, sizeof(r->server)) == 0)
             relay_serve(r, client, server);
@@ -72,10 +81,11 @@ static inline void relay_start(struct relay *r, const char *address)
     snprintf(r->server.sun_path, sizeof(r->server.sun_path), "%s", address + 5);
     snprintf(r->here.sun_path, sizeof(r->here.sun_path), "/tmp/sql_relay_%d.sock", (int)getpid());
     atomic_store(&r->pass_on, -1);
+    atomic_store(&r->silent, false);
     r->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     unlink(r->here.sun_path);
     assert_int_equal(bind(r->listen_fd, (struct sockaddr *)&r->here, sizeof(r->here)), 0);
-    assert_int_equal(listen(r->listen_fd, 4), 0);
+    assert_int_equal(listen(r->listen_fd, 64), 0);
     assert_int_equal(pthread_create(&r->thread, NULL, relay_main, r), 0);
 }
 

@@ -21,6 +21,7 @@ struct till {
     pthread_t thread;
     _Atomic int status;
     _Atomic unsigned calls;
+    _Atomic bool busy;        /* who calls has to wait */
     const char *_Atomic body; /* what it answers */
     char got[4096];           /* the last request; read it when no call is under way */
 };
@@ -53,6 +54,8 @@ static inline void *till_main(void *arg)
         const char *body = atomic_load(&t->body);
         till_read(t, fd);
         atomic_fetch_add(&t->calls, 1);
+        while (atomic_load(&t->busy))
+            usleep(1000);
         if (atomic_load(&t->status) != 0) /* 0: hangs up without a word */
             dprintf(fd, "HTTP/1.1 %d X\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
                     atomic_load(&t->status), strlen(body), body);
@@ -70,6 +73,7 @@ static inline void till_open(struct till *t)
     assert(getsockname(t->fd, (struct sockaddr *)&at, &len) == 0);
     snprintf(t->url, sizeof(t->url), "http://127.0.0.1:%d", ntohs(at.sin_port));
     atomic_store(&t->status, 200);
+    atomic_store(&t->busy, false);
     atomic_store(&t->body, till_trade);
     assert(pthread_create(&t->thread, NULL, till_main, t) == 0);
 }
