@@ -307,13 +307,13 @@ static void lane_send(struct lane *lane)
     metrics_size(r->metrics, MS_BATCH, b->n);
 }
 
-/* Whether a few purchases had better wait for more. Reserved while our last orders are being
- * written, they would wait for the committer next, in a small group; small calls and groups are the
- * dearest, and keep both stores from what would be served sooner. Who is told 202 waits for no
- * commit. */
-static bool may_gather(const struct reserve *r, const struct lane *lane)
+/* Whether a few purchases had better wait for more. Reserved while their lane's last orders are
+ * being written, they would wait for the committer next, in a small group; small calls and groups
+ * are the dearest, and keep both stores from what would be served sooner. Who is told 202 waits for
+ * no commit, and nobody for those of another lane: a rush has some at any time. */
+static bool may_gather(const struct lane *lane)
 {
-    return r->committing > 0 && lane->waiting < FULL && !lane->eager;
+    return lane->committing > 0 && lane->waiting < FULL && !lane->eager;
 }
 
 void reserve_turn(struct reserve *r)
@@ -325,7 +325,7 @@ void reserve_turn(struct reserve *r)
         lane->dirty = false;
         if (lane->in_flight || lane->waiting == 0)
             continue;
-        if (may_gather(r, lane))
+        if (may_gather(lane))
             lane_mark(lane);
         else
             lane_send(lane);

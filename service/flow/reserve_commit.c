@@ -34,7 +34,7 @@ static void submit(struct batch *b)
     struct reserve *r = b->lane->r;
     b->commit = (struct commit_batch){
         .reply_to = r->replies, .reply = on_committed, .rows = b->rows, .n = b->n};
-    r->committing++;
+    b->lane->committing++;
     committers_submit(r->engine->committers, &b->commit);
 }
 
@@ -182,7 +182,7 @@ static void finish_committed(struct lane *lane, struct purchase *p, enum status 
 static void on_committed(struct task *task)
 {
     struct batch *b = CONTAINER_OF(task, struct batch, commit.task);
-    b->lane->r->committing--;
+    b->lane->committing--;
     end_log_entry(b);
     for (unsigned i = 0; i < b->n; i++)
         finish_committed(b->lane, b->p[i], b->rows[i].outcome);

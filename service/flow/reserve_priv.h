@@ -22,6 +22,7 @@ struct lane {
     unsigned waiting; /* in it */
     bool eager;       /* some of them are to be told 202: the lane does not gather */
     bool in_flight;
+    unsigned committing;         /* batches with the committer */
     uint32_t drawing;            /* item whose units are on their way from another shard; 0: none */
     struct purchase_list parked; /* waiting for them */
     struct lane *next_dirty;     /* in r->dirty */
@@ -59,7 +60,6 @@ struct reserve {
     struct lane *dirty;
     struct purchase *free;
     unsigned free_n, busy;
-    unsigned committing; /* batches with the committer */
     struct args args;
 };
 

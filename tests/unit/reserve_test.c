@@ -281,6 +281,25 @@ static void test_a_few_gather_while_ours_are_written(void **state)
     flow_expect(&flow, no, 0, 10, 9);
 }
 
+/* Another sale's orders are no reason to wait: a rush always has some being written. */
+static void test_nobody_gathers_for_another_sale(void **state)
+{
+    struct told dan, eve;
+    uint32_t rush = busy_sale(), other = flow_sell(&flow, &(struct flow_sale){.stock = 10});
+    hold_commit(rush, "dan", "dans-7");
+    buy(rush, &(struct flow_wish){.shopper = "dan", .key = "dans-7"}, &dan);
+    TURN_UNTIL(entries(rush) == 1);
+    for (int i = 0; i < 3; i++)
+        turn(); /* and that is known here */
+    buy(other, &(struct flow_wish){.shopper = "eve"}, &eve);
+    usleep(20000);
+    assert_int_equal(entries(other), 1);
+    free_commit();
+    TURN_UNTIL(reserve_busy(shop.reserve) == 0);
+    expect_told(&dan, 1, BUY_DURABLE, ST_OK);
+    expect_told(&eve, 1, BUY_DURABLE, ST_OK);
+}
+
 /* --- Redis cannot for a while ------------------------------------------------------------------ */
 
 /* It said no, so nothing was done: nothing to rebuild, and on it goes by itself. */
@@ -371,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_r22_queued_order_keeps_its_place),
         cmocka_unit_test(test_guard_refuses_what_the_gate_gave_away),
         cmocka_unit_test(test_a_few_gather_while_ours_are_written),
+        cmocka_unit_test(test_nobody_gathers_for_another_sale),
         cmocka_unit_test(test_misconf_passes),
         cmocka_unit_test(test_r10_acks_outlive_a_refused_call),
         cmocka_unit_test(test_function_flush),
