@@ -31,7 +31,7 @@ static const struct metric metrics[] = {
     {"checkouts/s", KIND_RATE, "checkouts_per_s"},
 };
 
-static const char *const processes[] = {"service", "redis", "mariadb", "generator"};
+static const char *const processes[] = {"service", "redis", "mariadb", "sandbox", "generator"};
 
 enum {
     METRICS = sizeof(metrics) / sizeof(metrics[0]),
@@ -249,6 +249,13 @@ static bool find_value(const struct fail_if *f, const json_t *run, double *value
     }
     }
     return false;
+}
+
+const char *fail_if_unit(const struct fail_if *f)
+{
+    static const char *const units[] = {
+        [KIND_LATENCY] = "us", [KIND_COUNT] = "count", [KIND_RATE] = "per_s", [KIND_CPU] = "share"};
+    return f->share ? "share" : units[kind_of(f)];
 }
 
 enum fail_if_found fail_if_judge(const struct fail_if *f, const json_t *run, double *value)

@@ -139,6 +139,7 @@ def test_limits_decide_the_exit_code(bench, folder):
     assert report["exit"] == 5 and not report["thresholds"][0]["ok"]
     report = bench.play("rush", *small, "--fail-if", "refusals.p50>1us", code=4)  # nobody was refused
     assert "not measured" in report["invalid"]
+    jsonschema.validate(report, SCHEMA)
 
 
 def test_a_run_that_is_interrupted_reports_what_there_is(bench):

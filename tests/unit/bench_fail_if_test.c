@@ -52,6 +52,7 @@ static const struct {
     {"p90<1s", LIMIT_UNKNOWN, 0},
     {"checkouts/s<1", LIMIT_UNKNOWN, 0},
     {"cpu.redis>1%", LIMIT_UNKNOWN, 0},
+    {"cpu.sandbox>1%", LIMIT_UNKNOWN, 0},
 };
 
 static void test_limits(void **state)
@@ -71,6 +72,21 @@ static void test_limits(void **state)
         }
     }
     json_decref(run);
+}
+
+static void test_a_limit_has_a_unit(void **state)
+{
+    static const char *const units[][2] = {{"p99>20ms", "us"},
+                                           {"errors>0.1%", "share"},
+                                           {"errors>2", "count"},
+                                           {"orders/s<5", "per_s"},
+                                           {"cpu.redis>9%", "share"}};
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        struct fail_if f;
+        char error[256];
+        assert_true(fail_if_parse(units[i][0], &f, error, sizeof(error)));
+        assert_string_equal(fail_if_unit(&f), units[i][1]);
+    }
 }
 
 static void test_hostile_runs_are_not_judged(void **state)
@@ -133,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_a_limit_has_a_unit),
         cmocka_unit_test(test_hostile_runs_are_not_judged),
         cmocka_unit_test(test_faults_are_told),
     };
