@@ -9,6 +9,7 @@
 #include "../../bench/scenario.c"      // NOLINT(bugprone-suspicious-include)
 #include "../../bench/scenario_read.c" // NOLINT(bugprone-suspicious-include)
 #include "../../bench/template.c"      // NOLINT(bugprone-suspicious-include)
+#include "../../bench/text.c"          // NOLINT(bugprone-suspicious-include)
 #include "../../bench/values.c"        // NOLINT(bugprone-suspicious-include)
 
 #include <unistd.h>
@@ -146,6 +147,15 @@ static void every_fault_is_told_with_its_line(void **state)
     }
 }
 
+static void what_has_no_lines_is_not_read_for_ever(void **state)
+{
+    struct scenario s;
+    char error[512] = "";
+    scenario_init(&s);
+    assert_int_equal(scenario_read(&s, "/dev/zero", error, sizeof(error)), ST_INVALID_REQUEST);
+    assert_non_null(strstr(error, "/dev/zero:1: longer than"));
+}
+
 static void the_command_line_uses_the_same_settings(void **state)
 {
     struct scenario s;
@@ -199,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_scenario_is_read),
         cmocka_unit_test(every_fault_is_told_with_its_line),
+        cmocka_unit_test(what_has_no_lines_is_not_read_for_ever),
         cmocka_unit_test(the_command_line_uses_the_same_settings),
         cmocka_unit_test(names_are_filled_in),
         cmocka_unit_test(durations_have_a_unit),
