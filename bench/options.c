@@ -61,9 +61,12 @@ void options_help(void)
 {
     const struct setting *s;
     puts("Usage: snapup-bench run SCENARIO [option]...\n"
-         "       snapup-bench rush [option]...           a scenario's name is enough\n"
+         "       snapup-bench rush [option]...               a scenario's name is enough\n"
          "       snapup-bench capacity SCENARIO --slo LIMIT  how many shoppers a second it bears\n"
-         "       snapup-bench merge [-o FILE] LOG...     adds up the logs of several generators\n"
+         "       snapup-bench report RUN.json [option]...    a run of --json as a page, or two in "
+         "one\n"
+         "       snapup-bench merge [-o FILE] LOG...         adds up the logs of several "
+         "generators\n"
          "\n"
          "Plays a crowd of shoppers, and proves the outcome: compares its own journal of "
          "acknowledged\n"
@@ -304,7 +307,11 @@ static bool load_scenario(const struct options *o, struct scenario *s, const cha
             return false;
         }
     }
-    return scenario_check(s, error, size) == ST_OK;
+    if (scenario_check(s, why, sizeof(why)) != ST_OK) {
+        snprintf(error, size, "%s: %s", name, why);
+        return false;
+    }
+    return true;
 }
 
 /* First the options, then the settings of a scenario, then the end. */
