@@ -25,6 +25,7 @@ static const struct metric metrics[] = {
     {"errors", KIND_COUNT, "errors"},
     {"timeouts", KIND_COUNT, "timeouts"},
     {"lost", KIND_COUNT, "lost"},
+    {"bad-answers", KIND_COUNT, "bad_answers"},
     {"orders/s", KIND_RATE, "orders_per_s"},
     {"requests/s", KIND_RATE, "requests_per_s"},
     {"refusals/s", KIND_RATE, "refusals_per_s"},
@@ -190,7 +191,7 @@ bool fail_if_parse(const char *text, struct fail_if *out, char *error, size_t si
         return wrong(
             error, size, text,
             "wants p50 p90 p99 p99.9 p99.99 max mean (also as STEP.p99), errors, timeouts, "
-            "lost, orders/s, requests/s, refusals/s, checkouts/s or cpu.PROCESS");
+            "lost, bad-answers, orders/s, requests/s, refusals/s, checkouts/s or cpu.PROCESS");
     }
     return read_limit(out, limit) || wrong(error, size, text, unit_wanted(kind_of(out)));
 }

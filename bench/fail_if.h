@@ -4,7 +4,7 @@
  *
  *   METRIC  p50 p90 p99 p99.9 p99.99 max mean: latency; WHAT is orders (the default), refusals, all, or
  *           the name of a step. UNIT is us, ms or s
- *           errors timeouts lost: how many, or with % their share of the requests
+ *           errors timeouts lost bad-answers: how many, or with % their share of the requests
  *           orders/s requests/s refusals/s checkouts/s
  *           cpu.NAME: processor time of service, redis, mariadb, sandbox or generator, in % of a
  *           core

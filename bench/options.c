@@ -33,7 +33,7 @@ static const struct option_row rows[] = {
     {"fail-if", LIMIT, AT(limits), "LIMIT",
      "fails if it holds: 'p99>20ms', 'errors>0.1%', 'refusals.p99.9>=5ms'; may be given again"},
     {"json", TEXT, AT(json), "FILE|-", "the report for programs"},
-    {"html", TEXT, AT(html), "FILE", "the report as a page to look at"},
+    {"html", TEXT, AT(html), "FILE|-", "the report as a page to look at"},
     {"hdr", TEXT, AT(hdr), "FILE",
      "latencies as an HdrHistogram log; snapup-bench merge adds several up"},
     {"progress", TEXT, AT(progress), "FILE", "while it runs, a JSON line every 50 ms"},
@@ -244,6 +244,10 @@ static bool check(struct options *o, char *error, size_t size)
     if (!read_watch(o)) {
         snprintf(error, size, "--watch: want name=PID (or up to %d, with commas), got \"%s\"",
                  BENCH_WATCHED_MAX, o->watch);
+        return false;
+    }
+    if (o->json && o->html && strcmp(o->json, "-") == 0 && strcmp(o->html, "-") == 0) {
+        snprintf(error, size, "--json, --html: only one of them to standard output");
         return false;
     }
     if (!o->sql && !o->no_proof) {

@@ -232,6 +232,7 @@ static const char *why_invalid(const struct run *run)
     return run->interrupted                                ? "interrupted"
            : figures_get(f, COUNT_OPENED) < s->connections ? "not every connection could be opened"
            : figures_get(f, COUNT_SHOPPERS) < s->shoppers  ? "not every shopper could try"
+           : figures_get(f, COUNT_ANSWERS) == 0            ? "nothing was answered"
            : scenario_sells(s) && figures_get(f, COUNT_ORDERS) + figures_get(f, COUNT_QUEUED) == 0
                ? "nothing was sold"
            : late ? "the load tool itself was late"

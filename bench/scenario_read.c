@@ -57,7 +57,7 @@ static bool set_template(struct reading *r, struct template *t, const char *valu
 /* "POST /v1/orders" */
 static bool set_send(struct reading *r, const char *value)
 {
-    static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"};
+    static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH"};
     struct step *step = r->step;
     size_t n = strcspn(value, " ");
     const char *target = value + n + strspn(value + n, " ");
@@ -262,8 +262,8 @@ static bool end_step(struct reading *r)
     if (step->until_field[0] != '\0' && (step->every_us == 0 || step->within_us == 0)) {
         return fault(r, "[step %s] above: until needs every and within", step->name);
     }
-    if (step->until_field[0] != '\0' && step->repeat > 1) {
-        return fault(r, "[step %s] above: either until or repeat", step->name);
+    if (step->until_field[0] != '\0' && (step->repeat > 1 || step->stream_us > 0)) {
+        return fault(r, "[step %s] above: either until, or repeat or stream", step->name);
     }
     if (step->expected_n == 0) {
         step->expected[step->expected_n++] = (struct expected){200, ""};

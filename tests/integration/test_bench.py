@@ -161,6 +161,7 @@ def test_usage_is_checked_before_anything_happens(bench, folder):
     bad = folder / "bad.ini"
     bad.write_text("[step a]\nsend = GET /\ncolour = red\n")
     assert f"{bad}:3: colour: no key of a step" in bench.run("run", bad, code=2)
+    assert "only one of them" in bench.run("rush", "--json", "-", "--html", "-", code=2)
     assert "arrivals: want a rate such as 2000/s" in bench.run(
         "steady", "--arrivals", "constant fast", "--no-proof", code=2)
 
@@ -178,6 +179,13 @@ def test_the_page_shows_the_run(bench, folder):
     report = bench.play("rush", *SMALL["rush"], "--html", page)
     text = page.read_text()
     assert report["sale"] in text and "<svg" in text
+
+
+def test_what_nobody_answers_proves_nothing(bench, folder):
+    only = folder / "nowhere.ini"
+    only.write_text("[load]\nshoppers = 5\nconnections = 2\n[step page]\nsend = GET http://host:99999/\nas = nobody\n")
+    report = bench.play(only, code=4)
+    assert report["invalid"] == "nothing was answered" and report["totals"]["bad_answers"] == 5
 
 
 def test_another_service_needs_no_proof(bench, folder):

@@ -10,7 +10,8 @@
 
 static const char run_text[] =
     "{\"duration_s\": 10,"
-    " \"totals\": {\"sent\": 2000, \"errors\": 3, \"timeouts\": 0, \"lost\": 1},"
+    " \"totals\": {\"sent\": 2000, \"errors\": 3, \"timeouts\": 0, \"lost\": 1, \"bad_answers\": "
+    "2},"
     " \"rates\": {\"orders_per_s\": 120.5, \"requests_per_s\": 200},"
     " \"latency\": {"
     "  \"orders\": {\"n\": 1205, \"p50\": 900, \"p99\": 20000, \"p99.9\": 45000, \"max\": 50000},"
@@ -41,6 +42,7 @@ static const struct {
     {"errors>2", LIMIT_HOLDS, 3},
     {"timeouts>0", LIMIT_HOLDS_NOT, 0},
     {"lost>0", LIMIT_HOLDS, 1},
+    {"bad-answers>2", LIMIT_HOLDS_NOT, 2},
     {"orders/s<121", LIMIT_HOLDS, 120.5},
     {"orders/s<120/s", LIMIT_HOLDS_NOT, 120.5},
     {"requests/s<=200", LIMIT_HOLDS, 200},
