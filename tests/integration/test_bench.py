@@ -181,6 +181,13 @@ def test_the_page_shows_the_run(bench, folder):
     assert report["sale"] in text and "<svg" in text
 
 
+def test_the_readme_has_a_scenario_that_can_be_played(bench, folder):
+    example = folder / "example.ini"
+    example.write_text((ROOT / "bench/README.md").read_text().split("```ini\n")[1].split("```")[0])
+    report = bench.play(example, "--arrivals", "constant 20/s for 1s", "--connections", "10")
+    assert report["totals"]["orders"] > 0 and report["totals"]["bad_answers"] == 0
+
+
 def test_what_nobody_answers_proves_nothing(bench, folder):
     only = folder / "nowhere.ini"
     only.write_text("[load]\nshoppers = 5\nconnections = 2\n[step page]\nsend = GET http://host:99999/\nas = nobody\n")
