@@ -1,5 +1,6 @@
 #include "arrivals.h"
 
+#include "text.h"
 #include "values.h"
 
 #include <errno.h>
@@ -208,7 +209,7 @@ static bool read_pause(struct parse *p)
 /* The number in a line of a recording; a line without one leaves *found false. */
 static bool replay_line(char *line, double *at, bool *found)
 {
-    line[strcspn(line, "#\r\n")] = '\0';
+    line[strcspn(line, "#")] = '\0';
     char *text = line + strspn(line, " \t");
     text[strcspn(text, " \t")] = '\0';
     *found = *text != '\0';
@@ -233,14 +234,15 @@ static bool replay_add(struct segment *s, size_t *cap, double at_us)
 
 static bool replay_file(struct parse *p, const char *path, FILE *file, struct segment *s)
 {
-    char *line = NULL;
-    size_t line_cap = 0;
+    char line[4096];
     size_t cap = 0;
     bool good = true;
-    for (unsigned n = 1; good && getline(&line, &line_cap, file) >= 0; n++) {
+    enum text_line read;
+    for (unsigned n = 1; good && (read = text_line(file, line, sizeof(line))) != LINE_END; n++) {
         double at = 0;
         bool found = false;
-        good = replay_line(line, &at, &found) && (!found || at * 1e6 >= s->length_us);
+        good = read == LINE_READ && replay_line(line, &at, &found) &&
+               (!found || at * 1e6 >= s->length_us);
         if (!good) {
             snprintf(p->error, p->size,
                      "arrivals: %.200s:%u: want seconds, not fewer than in the line before", path,
@@ -249,7 +251,6 @@ static bool replay_file(struct parse *p, const char *path, FILE *file, struct se
             good = too_much(p);
         }
     }
-    free(line);
     return good;
 }
 
@@ -289,7 +290,8 @@ static bool read_segment(struct parse *p)
             return shapes[i].read(p);
         }
     }
-    return wrong(p, "closed, constant, ramp, poisson, spike, steps, pause or replay");
+    return wrong(p, p->n > 1 ? "constant, ramp, poisson, spike, steps, pause or replay"
+                             : "closed, constant, ramp, poisson, spike, steps, pause or replay");
 }
 
 static bool read_plan(struct parse *p)

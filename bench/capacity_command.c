@@ -119,7 +119,7 @@ static const char *why_missed(const struct search *s, const json_t *run, char *o
         }
     }
     double unserved = number(run, "totals", "errors") + number(run, "totals", "lost") +
-                      number(run, "totals", "timeouts");
+                      number(run, "totals", "timeouts") + number(run, "totals", "bad_answers");
     if (unserved > unserved_max * number(run, "totals", "sent")) {
         snprintf(out, size, "%.2f %% not served", 100 * unserved / number(run, "totals", "sent"));
         return out;

@@ -53,7 +53,7 @@ static void conn_drop(struct conn *c, enum count why)
 {
     uint32_t shopper = c->shopper;
     conn_close(c);
-    worker_failed(c->worker, shopper, why);
+    visit_failed(c->worker, shopper, why);
 }
 
 static void conn_failed_to_open(struct conn *c)
@@ -136,9 +136,9 @@ void conn_send(struct conn *c, uint32_t shopper, struct str request, int64_t now
 static void conn_answered(struct conn *c, const struct answer *a, bool whole, int64_t now_us)
 {
     struct worker *w = c->worker;
-    int64_t stream_us = a->http == 200 ? worker_streams_us(c) : 0;
+    int64_t stream_us = a->http == 200 ? visit_streams_us(c) : 0;
     /* Bytes past the answer, or an answer to half a request: the stream means nothing any more. */
-    if (!whole || c->out || !worker_answered(c, a, now_us)) {
+    if (!whole || c->out || !visit_answered(c, a, now_us)) {
         conn_drop(c, COUNT_BAD_ANSWERS);
         return;
     }
@@ -225,10 +225,10 @@ static void conn_read_answer(struct conn *c)
         return;
     }
     enum answer_found found = ANSWER_BAD;
-    if (worker_streams_us(c) > 0) {
+    if (visit_streams_us(c) > 0) {
         found = answer_read_stream(bytes, &a);
     }
-    if (worker_streams_us(c) == 0 || (found == ANSWER_DONE && a.http != 200)) {
+    if (visit_streams_us(c) == 0 || (found == ANSWER_DONE && a.http != 200)) {
         found = answer_read(bytes, &a);
     }
     if (found == ANSWER_DONE) {
@@ -360,10 +360,10 @@ void pool_tick(struct pool *p, int64_t now_us)
             conn_drop(c, COUNT_TIMEOUTS);
         } else if (c->state == CONN_OPENING && waited_us > timeout_us && waited_us > OPEN_US_MIN) {
             conn_failed_to_open(c);
-        } else if (c->state == CONN_STREAMING && (waited_us > worker_streams_us(c) || w->stopped)) {
+        } else if (c->state == CONN_STREAMING && (waited_us > visit_streams_us(c) || w->stopped)) {
             uint32_t shopper = c->shopper;
             conn_close(c);
-            worker_stream_ended(c->worker, shopper, now_us);
+            visit_stream_ended(c->worker, shopper, now_us);
         } else if (c->state == CONN_CLOSED && !p->on_demand && w->running &&
                    now_us >= p->open_after_us && !turns_over(&w->turns)) {
             conn_open(c);

@@ -25,13 +25,14 @@ static const struct metric metrics[] = {
     {"errors", KIND_COUNT, "errors"},
     {"timeouts", KIND_COUNT, "timeouts"},
     {"lost", KIND_COUNT, "lost"},
+    {"bad-answers", KIND_COUNT, "bad_answers"},
     {"orders/s", KIND_RATE, "orders_per_s"},
     {"requests/s", KIND_RATE, "requests_per_s"},
     {"refusals/s", KIND_RATE, "refusals_per_s"},
     {"checkouts/s", KIND_RATE, "checkouts_per_s"},
 };
 
-static const char *const processes[] = {"service", "redis", "mariadb", "generator"};
+static const char *const processes[] = {"service", "redis", "mariadb", "sandbox", "generator"};
 
 enum {
     METRICS = sizeof(metrics) / sizeof(metrics[0]),
@@ -190,7 +191,7 @@ bool fail_if_parse(const char *text, struct fail_if *out, char *error, size_t si
         return wrong(
             error, size, text,
             "wants p50 p90 p99 p99.9 p99.99 max mean (also as STEP.p99), errors, timeouts, "
-            "lost, orders/s, requests/s, refusals/s, checkouts/s or cpu.PROCESS");
+            "lost, bad-answers, orders/s, requests/s, refusals/s, checkouts/s or cpu.PROCESS");
     }
     return read_limit(out, limit) || wrong(error, size, text, unit_wanted(kind_of(out)));
 }
@@ -249,6 +250,13 @@ static bool find_value(const struct fail_if *f, const json_t *run, double *value
     }
     }
     return false;
+}
+
+const char *fail_if_unit(const struct fail_if *f)
+{
+    static const char *const units[] = {
+        [KIND_LATENCY] = "us", [KIND_COUNT] = "count", [KIND_RATE] = "per_s", [KIND_CPU] = "share"};
+    return f->share ? "share" : units[kind_of(f)];
 }
 
 enum fail_if_found fail_if_judge(const struct fail_if *f, const json_t *run, double *value)

@@ -4,14 +4,15 @@
  *
  *   METRIC  p50 p90 p99 p99.9 p99.99 max mean: latency; WHAT is orders (the default), refusals, all, or
  *           the name of a step. UNIT is us, ms or s
- *           errors timeouts lost: how many, or with % their share of the requests
+ *           errors timeouts lost bad-answers: how many, or with % their share of the requests
  *           orders/s requests/s refusals/s checkouts/s
- *           cpu.NAME: processor time of service, redis, mariadb or generator, in % of a core
+ *           cpu.NAME: processor time of service, redis, mariadb, sandbox or generator, in % of a
+ *           core
  *   OP      > >= < <=
  *
  * The same reading serves two ends: a run fails if a limit of --fail-if holds, and meets an SLO if
  * all of its do. What was not measured cannot be judged, and never counts as good: a limit that
- * nothing was held against proves nothing. Reads the run's JSON (run.schema.json). Pure; any thread.
+ * nothing was held against proves nothing. Reads the run's JSON (report.schema.json). Pure; any thread.
  */
 #pragma once
 
@@ -37,6 +38,8 @@ enum fail_if_found { LIMIT_HOLDS, LIMIT_HOLDS_NOT, LIMIT_UNKNOWN };
 
 /* False: error says what is wrong with the text. */
 bool fail_if_parse(const char *text, struct fail_if *out, char *error, size_t size);
+/* The unit of limit, as the report names it: us, share, count or per_s. */
+const char *fail_if_unit(const struct fail_if *f);
 /* Whether the comparison is true of the run; *value is what was compared, in the unit of limit.
  * LIMIT_UNKNOWN: it was not measured. */
 enum fail_if_found fail_if_judge(const struct fail_if *f, const json_t *run, double *value);

@@ -1,6 +1,7 @@
 #include "hdr_log.h"
 
 #include "hdr_code.h"
+#include "text.h"
 
 #include "base/clock.h"
 
@@ -50,8 +51,7 @@ enum status hdr_log_write(FILE *out, const char *tag, double start_s, double len
 struct reader {
     struct hist *hist;
     uint8_t *bytes;
-    char *line;
-    size_t room; /* of line */
+    char *line; /* LINE_MAX_BYTES, as bytes */
     unsigned number;
 };
 
@@ -120,12 +120,11 @@ static enum status read_lines(struct reader *r, FILE *in, hdr_log_fn fn, void *a
                               size_t size)
 {
     enum status st = ST_OK;
-    ssize_t n;
-    while (st == ST_OK && (n = getline(&r->line, &r->room, in)) >= 0) {
+    enum text_line found;
+    while (st == ST_OK && (found = text_line(in, r->line, LINE_MAX_BYTES)) != LINE_END) {
         struct hdr_log_entry e;
         r->number++;
-        r->line[strcspn(r->line, "\r\n")] = '\0';
-        const char *why = n > LINE_MAX_BYTES ? "is too long" : NULL;
+        const char *why = found == LINE_BAD ? "is too long, or no text" : NULL;
         if (!why && is_entry(r->line)) {
             why = read_entry(r, &e);
             st = why ? st : fn(arg, &e);
@@ -140,8 +139,11 @@ static enum status read_lines(struct reader *r, FILE *in, hdr_log_fn fn, void *a
 
 enum status hdr_log_read(FILE *in, hdr_log_fn fn, void *arg, char *error, size_t size)
 {
-    struct reader r = {.hist = malloc(sizeof(struct hist)), .bytes = malloc(LINE_MAX_BYTES)};
-    enum status st = r.hist && r.bytes ? read_lines(&r, in, fn, arg, error, size) : ST_INTERNAL;
+    struct reader r = {.hist = malloc(sizeof(struct hist)),
+                       .bytes = malloc(LINE_MAX_BYTES),
+                       .line = malloc(LINE_MAX_BYTES)};
+    bool room = r.hist && r.bytes && r.line;
+    enum status st = room ? read_lines(&r, in, fn, arg, error, size) : ST_INTERNAL;
     free(r.hist);
     free(r.bytes);
     free(r.line);

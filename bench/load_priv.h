@@ -1,8 +1,9 @@
 /* load_priv.h - a thread of the load: its connections, its shoppers, its figures.
  *
  *   load.c      threads: open, start, stop, add up
- *   worker.c    whose turn it is, and what he does next
- *   conn.c      connections: open, send, read; says worker_…() when something happened
+ *   worker.c    the loop: whose turn it is, and who gets which connection
+ *   visit.c     a shopper's way through his steps: what he does after an answer, or without one
+ *   conn.c      connections: open, send, read; says visit_…() when something happened
  *   request.c   the bytes of a request
  *
  * A worker shares nothing with the others but what load.h names: counters that one writes and
@@ -131,18 +132,25 @@ void worker_open(struct worker *w);
 /* The whole run, from start_us on. */
 void worker_run(struct worker *w, int64_t start_us);
 
-/* Whether what c waits for is a stream, and how long it is held; 0: an ordinary answer. */
-int64_t worker_streams_us(const struct conn *c);
-/* An answer to c's request. False: it makes no sense. */
-bool worker_answered(struct conn *c, const struct answer *a, int64_t now_us);
-/* c's request has no answer; c is closed already. */
-void worker_failed(struct worker *w, uint32_t shopper, enum count why);
-void worker_stream_ended(struct worker *w, uint32_t shopper, int64_t now_us);
 /* Something changed: whoever is due gets a connection. */
 void worker_dispatch(struct worker *w, int64_t now_us);
 void worker_check_end(struct worker *w);
 /* The interval that now_us lies in. */
 struct interval *worker_interval(struct worker *w, int64_t now_us);
+
+/* --- visit.c ----------------------------------------------------------------------------------- */
+
+/* What kind of shopper he is. */
+const struct shopper_kind *visit_kind(const struct worker *w, uint32_t shopper);
+/* He has nothing else to do. */
+void visit_leave(struct worker *w, uint32_t shopper);
+/* Whether what c waits for is a stream, and how long it is held; 0: an ordinary answer. */
+int64_t visit_streams_us(const struct conn *c);
+/* An answer to c's request. False: it makes no sense. */
+bool visit_answered(struct conn *c, const struct answer *a, int64_t now_us);
+/* The shopper's request has no answer; its connection is closed already. */
+void visit_failed(struct worker *w, uint32_t shopper, enum count why);
+void visit_stream_ended(struct worker *w, uint32_t shopper, int64_t now_us);
 
 /* --- conn.c ------------------------------------------------------------------------------------ */
 

@@ -27,6 +27,7 @@ struct merged {
 struct merge {
     struct merged *tags[TAGS_MAX];
     unsigned n;
+    uint64_t entries; /* read so far */
 };
 
 static struct merged *merged_of(struct merge *m, const char *tag)
@@ -47,10 +48,12 @@ static struct merged *merged_of(struct merge *m, const char *tag)
 
 static enum status on_entry(void *arg, const struct hdr_log_entry *e)
 {
-    struct merged *to = merged_of(arg, e->tag);
+    struct merge *m = arg;
+    struct merged *to = merged_of(m, e->tag);
     if (!to) {
         return ST_BUSY;
     }
+    m->entries++;
     hist_add(&to->hist, e->hist);
     to->from_s = to->from_s < 0 || e->start_s < to->from_s ? e->start_s : to->from_s;
     to->to_s = e->start_s + e->length_s > to->to_s ? e->start_s + e->length_s : to->to_s;
@@ -65,13 +68,13 @@ static bool read_file(struct merge *m, const char *path)
         fprintf(stderr, "snapup-bench merge: %s: %s\n", path, strerror(errno));
         return false;
     }
-    unsigned before = m->n;
+    uint64_t before = m->entries;
     enum status st = hdr_log_read(in, on_entry, m, error, sizeof(error));
     fclose(in);
     if (st == ST_BUSY) {
         snprintf(error, sizeof(error), "more than %d tags", TAGS_MAX);
     }
-    if (st == ST_OK && m->n == 0 && before == 0) {
+    if (st == ST_OK && m->entries == before) {
         snprintf(error, sizeof(error), "holds no histogram");
         st = ST_INVALID_REQUEST;
     }

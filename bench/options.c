@@ -33,7 +33,7 @@ static const struct option_row rows[] = {
     {"fail-if", LIMIT, AT(limits), "LIMIT",
      "fails if it holds: 'p99>20ms', 'errors>0.1%', 'refusals.p99.9>=5ms'; may be given again"},
     {"json", TEXT, AT(json), "FILE|-", "the report for programs"},
-    {"html", TEXT, AT(html), "FILE", "the report as a page to look at"},
+    {"html", TEXT, AT(html), "FILE|-", "the report as a page to look at"},
     {"hdr", TEXT, AT(hdr), "FILE",
      "latencies as an HdrHistogram log; snapup-bench merge adds several up"},
     {"progress", TEXT, AT(progress), "FILE", "while it runs, a JSON line every 50 ms"},
@@ -61,9 +61,12 @@ void options_help(void)
 {
     const struct setting *s;
     puts("Usage: snapup-bench run SCENARIO [option]...\n"
-         "       snapup-bench rush [option]...           a scenario's name is enough\n"
+         "       snapup-bench rush [option]...               a scenario's name is enough\n"
          "       snapup-bench capacity SCENARIO --slo LIMIT  how many shoppers a second it bears\n"
-         "       snapup-bench merge [-o FILE] LOG...     adds up the logs of several generators\n"
+         "       snapup-bench report RUN.json [option]...    a run of --json as a page, or two in "
+         "one\n"
+         "       snapup-bench merge [-o FILE] LOG...         adds up the logs of several "
+         "generators\n"
          "\n"
          "Plays a crowd of shoppers, and proves the outcome: compares its own journal of "
          "acknowledged\n"
@@ -243,6 +246,10 @@ static bool check(struct options *o, char *error, size_t size)
                  BENCH_WATCHED_MAX, o->watch);
         return false;
     }
+    if (o->json && o->html && strcmp(o->json, "-") == 0 && strcmp(o->html, "-") == 0) {
+        snprintf(error, size, "--json, --html: only one of them to standard output");
+        return false;
+    }
     if (!o->sql && !o->no_proof) {
         snprintf(error, size, "--sql (or SNAPUP_SQL) is missing: the address of MariaDB");
         return false;
@@ -304,7 +311,11 @@ static bool load_scenario(const struct options *o, struct scenario *s, const cha
             return false;
         }
     }
-    return scenario_check(s, error, size) == ST_OK;
+    if (scenario_check(s, why, sizeof(why)) != ST_OK) {
+        snprintf(error, size, "%s: %s", name, why);
+        return false;
+    }
+    return true;
 }
 
 /* First the options, then the settings of a scenario, then the end. */

@@ -47,7 +47,7 @@ struct options {
     bool no_proof;          /* nothing is compared */
     bool quiet;             /* nothing is shown while it runs */
     const char *json;       /* file for the report, "-" for standard output; NULL: none */
-    const char *html;       /* file for the report as a page; NULL: none */
+    const char *html;       /* the same for the report as a page */
     const char *hdr;        /* file for an HdrHistogram log; NULL: none */
     struct fail_if limits[FAIL_IF_MAX]; /* of which none may hold */
     unsigned limits_n;

@@ -74,13 +74,15 @@ static json_t *spectrum_json(const struct hist *h)
 static json_t *settings_json(const struct report *rp)
 {
     const struct scenario *s = rp->scenario;
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "url",
-                     rp->options->url, "arrivals", s->arrivals, "shoppers", (json_int_t)s->shoppers,
-                     "units", (json_int_t)s->units * s->items, "items", (json_int_t)s->items, "qty",
-                     (json_int_t)s->qty, "shards", (json_int_t)s->shards, "connections",
-                     (json_int_t)s->connections, "threads", (json_int_t)s->threads, "timeout_ms",
-                     (json_int_t)(s->timeout_us / 1000), "persist_ms",
-                     (json_int_t)(s->persist_us / 1000), "zipf", s->zipf);
+    return json_pack(
+        "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:b}", "url",
+        rp->options->url, "arrivals", s->arrivals, "shoppers", (json_int_t)s->shoppers, "units",
+        (json_int_t)s->units * s->items, "items", (json_int_t)s->items, "qty", (json_int_t)s->qty,
+        "limit", (json_int_t)s->limit, "shards", (json_int_t)s->shards, "connections",
+        (json_int_t)s->connections, "threads", (json_int_t)s->threads, "timeout_ms",
+        (json_int_t)(s->timeout_us / 1000), "persist_ms", (json_int_t)(s->persist_us / 1000),
+        "zipf", s->zipf, "again_percent", (json_int_t)s->again_percent, "async_percent",
+        (json_int_t)s->async_percent, "impatient", s->impatient);
 }
 
 static json_t *generator_json(const struct report *rp)

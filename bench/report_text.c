@@ -1,5 +1,6 @@
 #include "report.h"
 
+#include "report/figure.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -195,10 +196,15 @@ static void print_limits(const json_t *run, FILE *out)
     json_t *limit;
     json_array_foreach(json_object_get(run, "thresholds"), i, limit)
     {
-        fprintf(out, "%s  --fail-if %s: %s\n", i == 0 ? "\n" : "", text(limit, "text"),
-                json_is_true(json_object_get(limit, "ok")) ? "no"
-                : json_object_get(limit, "value")          ? "FAILS"
-                                                           : "not measured");
+        char found[FIGURE_MAX];
+        fprintf(out, "%s  --fail-if '%s' ", i == 0 ? "\n" : "", text(limit, "text"));
+        if (json_object_get(limit, "value")) {
+            fprintf(out, "%s: found %s\n",
+                    json_is_true(json_object_get(limit, "ok")) ? "does not hold" : "HOLDS",
+                    figure(figure_unit(text(limit, "unit")), real(limit, "value"), found));
+        } else {
+            fputs("was not measured\n", out);
+        }
     }
 }
 
@@ -209,7 +215,7 @@ void report_text(const json_t *run, FILE *out)
                                           [BENCH_USAGE] = "",
                                           [BENCH_SETUP] = "not compared",
                                           [BENCH_INVALID] = "the run is not valid",
-                                          [BENCH_THRESHOLD] = "past a threshold"};
+                                          [BENCH_THRESHOLD] = "past a limit of --fail-if"};
     json_int_t code = number(run, "exit");
     const char *invalid = text(run, "invalid");
     print_head(run, out);

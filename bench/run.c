@@ -228,18 +228,15 @@ static const char *why_invalid(const struct run *run)
 {
     const struct figures *f = run->report.figures;
     const struct scenario *s = run->scenario;
-    bool late = f->late.n > 0 && (hist_quantile(&f->late, 99000) > run->options->late_max_us ||
-                                  f->very_late * 100 > f->late.n);
-    bool very_late_is_fine = run->options->late_max_us >= FIGURES_VERY_LATE_US;
+    bool late = f->late.n > 0 && hist_quantile(&f->late, 99000) > run->options->late_max_us;
     return run->interrupted                                ? "interrupted"
            : figures_get(f, COUNT_OPENED) < s->connections ? "not every connection could be opened"
            : figures_get(f, COUNT_SHOPPERS) < s->shoppers  ? "not every shopper could try"
+           : figures_get(f, COUNT_ANSWERS) == 0            ? "nothing was answered"
            : scenario_sells(s) && figures_get(f, COUNT_ORDERS) + figures_get(f, COUNT_QUEUED) == 0
                ? "nothing was sold"
-           : late && !(very_late_is_fine &&
-                       hist_quantile(&f->late, 99000) <= run->options->late_max_us)
-               ? "the load tool itself was late"
-               : NULL;
+           : late ? "the load tool itself was late"
+                  : NULL;
 }
 
 static enum bench_exit prove(struct run *run)
@@ -260,8 +257,8 @@ static enum bench_exit judge_limits(const struct options *o, json_t *report, enu
     for (unsigned i = 0; i < o->limits_n; i++) {
         double value = 0;
         enum fail_if_found found = fail_if_judge(&o->limits[i], report, &value);
-        json_t *row =
-            json_pack("{s:s, s:b}", "text", o->limits[i].text, "ok", found == LIMIT_HOLDS_NOT);
+        json_t *row = json_pack("{s:s, s:s, s:b}", "text", o->limits[i].text, "unit",
+                                fail_if_unit(&o->limits[i]), "ok", found == LIMIT_HOLDS_NOT);
         if (found != LIMIT_UNKNOWN) {
             json_object_set_new(row, "value", json_real(value));
         }

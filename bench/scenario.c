@@ -225,7 +225,7 @@ static const char *check_kind(const struct scenario *s, const struct shopper_kin
     for (unsigned i = 0; i < k->steps; i++) {
         const struct step *step = &s->steps[k->first + i];
         orders += step->orders;
-        if (step->orders && step->repeat > 1) {
+        if (step->orders && (step->repeat > 1 || step->until_field[0] != '\0')) {
             return "a step that buys cannot be repeated: each shopper has one order";
         }
         if (step->orders && i + 1 < k->steps && s->again_percent > 0) {

@@ -1,6 +1,7 @@
 /* Reading a scenario's file: libinih cuts lines into keys and values, section lines are looked at
  * here, since one without keys would otherwise go unnoticed. */
 #include "scenario_priv.h"
+#include "text.h"
 #include "values.h"
 
 #include "base/ids.h"
@@ -56,7 +57,7 @@ static bool set_template(struct reading *r, struct template *t, const char *valu
 /* "POST /v1/orders" */
 static bool set_send(struct reading *r, const char *value)
 {
-    static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"};
+    static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH"};
     struct step *step = r->step;
     size_t n = strcspn(value, " ");
     const char *target = value + n + strspn(value + n, " ");
@@ -261,8 +262,8 @@ static bool end_step(struct reading *r)
     if (step->until_field[0] != '\0' && (step->every_us == 0 || step->within_us == 0)) {
         return fault(r, "[step %s] above: until needs every and within", step->name);
     }
-    if (step->until_field[0] != '\0' && step->repeat > 1) {
-        return fault(r, "[step %s] above: either until or repeat", step->name);
+    if (step->until_field[0] != '\0' && (step->repeat > 1 || step->stream_us > 0)) {
+        return fault(r, "[step %s] above: either until, or repeat or stream", step->name);
     }
     if (step->expected_n == 0) {
         step->expected[step->expected_n++] = (struct expected){200, ""};
@@ -395,22 +396,22 @@ static int on_pair(void *user, const char *section, const char *key, const char 
     return scenario_set(r->s, key, value, why, sizeof(why)) == ST_OK || fault(r, "%s", why);
 }
 
-/* fgets for inih, which would take the rest of a long line for a line of its own. */
+/* For inih, which would take the rest of a long line for a line of its own. */
 static char *read_line(char *to, int size, void *user)
 {
     struct reading *r = user;
-    if (r->st != ST_OK || !fgets(to, size, r->file)) {
+    char line[SECTION_MAX + 2];
+    enum text_line found = r->st == ST_OK ? text_line(r->file, to, (size_t)size) : LINE_END;
+    if (found == LINE_END) {
         return NULL;
     }
     r->line++;
-    size_t n = strlen(to);
-    if (n + 1 == (size_t)size && to[n - 1] != '\n') {
-        fault(r, "longer than %d bytes", size - 2);
+    if (found == LINE_BAD) {
+        fault(r, "longer than %d bytes, or no text", size - 2);
         return NULL;
     }
-    char line[SECTION_MAX + 2];
     if (to[0] == '[') {
-        size_t end = strcspn(to, "\r\n;#");
+        size_t end = strcspn(to, ";#");
         while (end > 0 && (to[end - 1] == ' ' || to[end - 1] == '\t')) {
             end--;
         }

@@ -1,7 +1,7 @@
 #include "text.h"
 
 #include <inttypes.h>
-#include <stdio.h>
+#include <string.h>
 
 const char *text_grouped(uint64_t n, char out[32])
 {
@@ -16,4 +16,17 @@ const char *text_grouped(uint64_t n, char out[32])
     }
     out[at] = '\0';
     return out;
+}
+
+enum text_line text_line(FILE *in, char *line, size_t size)
+{
+    if (!fgets(line, (int)size, in)) {
+        return LINE_END;
+    }
+    size_t n = strlen(line);
+    if ((n == 0 || line[n - 1] != '\n') && !feof(in)) {
+        return LINE_BAD;
+    }
+    line[strcspn(line, "\r\n")] = '\0';
+    return LINE_READ;
 }

@@ -57,6 +57,14 @@ static void percent(double share, char out[FIGURE_MAX])
     snprintf(out, FIGURE_MAX, "%.24s %%", text);
 }
 
+enum unit figure_unit(const char *name)
+{
+    return strcmp(name, "us") == 0      ? UNIT_US
+           : strcmp(name, "share") == 0 ? UNIT_SHARE
+           : strcmp(name, "per_s") == 0 ? UNIT_PER_S
+                                        : UNIT_COUNT;
+}
+
 const char *figure(enum unit unit, double v, char out[FIGURE_MAX])
 {
     char text[FIGURE_MAX];

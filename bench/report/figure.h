@@ -15,6 +15,8 @@ enum unit {
     UNIT_RATIO    /* 1.25 × */
 };
 
+/* What a run's JSON calls us, share or per_s; anything else is a count. */
+enum unit figure_unit(const char *name);
 /* v in the unit, UTF-8. "–" when v is not finite. Returns out. */
 const char *figure(enum unit unit, double v, char out[FIGURE_MAX]);
 /* The same for the marks of an axis, where the axis names the unit of counts: 1.2 M. */

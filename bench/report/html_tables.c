@@ -48,20 +48,23 @@ static void table_promises(struct page *p)
 
 static void table_thresholds(struct page *p)
 {
-    static const char *const heads[] = {"Threshold", "", "#Found", NULL};
+    static const char *const heads[] = {"Fails if", "", "#Found", NULL};
     size_t i;
     json_t *row;
     const json_t *thresholds = run_at(p->run, "thresholds");
     if (json_array_size(thresholds) == 0) {
         return;
     }
-    html_title(p, "Thresholds");
-    markup_table(p->out, "What the run was asked to hold", heads);
+    html_title(p, "Limits");
+    markup_table(p->out,
+                 "A limit that holds fails the run, and so does one that nothing was held against",
+                 heads);
     json_array_foreach(thresholds, i, row)
     {
         markup_row(p->out, run_text(row, "text"));
-        verdict_cell(p, row, "met", "MISSED");
-        markup_number(p->out, UNIT_COUNT, run_number(row, "value"));
+        verdict_cell(p, row, "does not hold",
+                     json_object_get(row, "value") ? "HOLDS" : "not measured");
+        markup_number(p->out, figure_unit(run_text(row, "unit")), run_number(row, "value"));
         markup_row_end(p->out);
     }
     markup_table_end(p->out);

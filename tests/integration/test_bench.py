@@ -139,6 +139,7 @@ def test_limits_decide_the_exit_code(bench, folder):
     assert report["exit"] == 5 and not report["thresholds"][0]["ok"]
     report = bench.play("rush", *small, "--fail-if", "refusals.p50>1us", code=4)  # nobody was refused
     assert "not measured" in report["invalid"]
+    jsonschema.validate(report, SCHEMA)
 
 
 def test_a_run_that_is_interrupted_reports_what_there_is(bench):
@@ -160,6 +161,7 @@ def test_usage_is_checked_before_anything_happens(bench, folder):
     bad = folder / "bad.ini"
     bad.write_text("[step a]\nsend = GET /\ncolour = red\n")
     assert f"{bad}:3: colour: no key of a step" in bench.run("run", bad, code=2)
+    assert "only one of them" in bench.run("rush", "--json", "-", "--html", "-", code=2)
     assert "arrivals: want a rate such as 2000/s" in bench.run(
         "steady", "--arrivals", "constant fast", "--no-proof", code=2)
 
@@ -177,6 +179,20 @@ def test_the_page_shows_the_run(bench, folder):
     report = bench.play("rush", *SMALL["rush"], "--html", page)
     text = page.read_text()
     assert report["sale"] in text and "<svg" in text
+
+
+def test_the_readme_has_a_scenario_that_can_be_played(bench, folder):
+    example = folder / "example.ini"
+    example.write_text((ROOT / "bench/README.md").read_text().split("```ini\n")[1].split("```")[0])
+    report = bench.play(example, "--arrivals", "constant 20/s for 1s", "--connections", "10")
+    assert report["totals"]["orders"] > 0 and report["totals"]["bad_answers"] == 0
+
+
+def test_what_nobody_answers_proves_nothing(bench, folder):
+    only = folder / "nowhere.ini"
+    only.write_text("[load]\nshoppers = 5\nconnections = 2\n[step page]\nsend = GET http://host:99999/\nas = nobody\n")
+    report = bench.play(only, code=4)
+    assert report["invalid"] == "nothing was answered" and report["totals"]["bad_answers"] == 5
 
 
 def test_another_service_needs_no_proof(bench, folder):

@@ -95,8 +95,9 @@ def test_logs_are_those_of_hdrhistogram(node, tmp_path):
     ("", "holds no histogram"),
     ("#[Histogram log format version 1.3]\n", "holds no histogram"),
     ("1,2,3,AAAA\n", "line 1: the histogram is of another version"),
-    ("\x00\xff\n", "holds no histogram"),
-    ("\xff\x00\n", "line 1: want start"),
+    ("\x00\xff\n", "line 1: is too long, or no text"),
+    ("\xff\x00\n", "line 1: is too long, or no text"),
+    ("\xff\n", "line 1: want start"),
 ])
 def test_bad_logs(tmp_path, text, why):
     path = tmp_path / "bad.hlog"

@@ -7,6 +7,7 @@
 
 /* The load tool is no part of the library, so its source is taken in whole. */
 #include "../../bench/arrivals.c" // NOLINT(bugprone-suspicious-include)
+#include "../../bench/text.c"     // NOLINT(bugprone-suspicious-include)
 #include "../../bench/values.c"   // NOLINT(bugprone-suspicious-include)
 
 #include <unistd.h>
@@ -225,6 +226,7 @@ static void a_faulty_plan_is_refused_with_a_reason(void **state)
 {
     static const char shapes[] =
         "want closed, constant, ramp, poisson, spike, steps, pause or replay";
+    static const char segments[] = "want constant, ramp, poisson, spike, steps, pause or replay";
     static const char rate_wanted[] = "want a rate such as 2000/s";
     static const char length_wanted[] = "want a duration such as 30s";
     static const struct {
@@ -232,9 +234,9 @@ static void a_faulty_plan_is_refused_with_a_reason(void **state)
     } cases[] = {
         {"", shapes},
         {"sometimes", shapes},
-        {"closed then spike 1", shapes},
-        {"spike 1 then closed", shapes},
-        {"spike 1 then", shapes},
+        {"closed then spike 1", segments},
+        {"spike 1 then closed", segments},
+        {"spike 1 then", segments},
         {"spike 1 spike 2", "want then, got \"spike\""},
         {"constant", rate_wanted},
         {"constant 2000 for 30s", rate_wanted},
@@ -262,6 +264,7 @@ static void a_faulty_plan_is_refused_with_a_reason(void **state)
         {"constant 0/s for 5s", "nobody comes"},
         {"replay", "want a file"},
         {"replay /nowhere/arrivals", "No such file"},
+        {"replay /dev/zero", "/dev/zero:1: want seconds"},
         {"constant 1000001/s for 100s", "more than 64 segments or 100000000 arrivals"},
         {"poisson 10000000/s for 20s", "more than 64 segments or 100000000 arrivals"},
         {"spike 60000000 then spike 60000000", "more than 64 segments or 100000000 arrivals"},

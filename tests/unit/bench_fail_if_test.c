@@ -10,7 +10,8 @@
 
 static const char run_text[] =
     "{\"duration_s\": 10,"
-    " \"totals\": {\"sent\": 2000, \"errors\": 3, \"timeouts\": 0, \"lost\": 1},"
+    " \"totals\": {\"sent\": 2000, \"errors\": 3, \"timeouts\": 0, \"lost\": 1, \"bad_answers\": "
+    "2},"
     " \"rates\": {\"orders_per_s\": 120.5, \"requests_per_s\": 200},"
     " \"latency\": {"
     "  \"orders\": {\"n\": 1205, \"p50\": 900, \"p99\": 20000, \"p99.9\": 45000, \"max\": 50000},"
@@ -41,6 +42,7 @@ static const struct {
     {"errors>2", LIMIT_HOLDS, 3},
     {"timeouts>0", LIMIT_HOLDS_NOT, 0},
     {"lost>0", LIMIT_HOLDS, 1},
+    {"bad-answers>2", LIMIT_HOLDS_NOT, 2},
     {"orders/s<121", LIMIT_HOLDS, 120.5},
     {"orders/s<120/s", LIMIT_HOLDS_NOT, 120.5},
     {"requests/s<=200", LIMIT_HOLDS, 200},
@@ -52,6 +54,7 @@ static const struct {
     {"p90<1s", LIMIT_UNKNOWN, 0},
     {"checkouts/s<1", LIMIT_UNKNOWN, 0},
     {"cpu.redis>1%", LIMIT_UNKNOWN, 0},
+    {"cpu.sandbox>1%", LIMIT_UNKNOWN, 0},
 };
 
 static void test_limits(void **state)
@@ -71,6 +74,21 @@ static void test_limits(void **state)
         }
     }
     json_decref(run);
+}
+
+static void test_a_limit_has_a_unit(void **state)
+{
+    static const char *const units[][2] = {{"p99>20ms", "us"},
+                                           {"errors>0.1%", "share"},
+                                           {"errors>2", "count"},
+                                           {"orders/s<5", "per_s"},
+                                           {"cpu.redis>9%", "share"}};
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        struct fail_if f;
+        char error[256];
+        assert_true(fail_if_parse(units[i][0], &f, error, sizeof(error)));
+        assert_string_equal(fail_if_unit(&f), units[i][1]);
+    }
 }
 
 static void test_hostile_runs_are_not_judged(void **state)
@@ -133,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_a_limit_has_a_unit),
         cmocka_unit_test(test_hostile_runs_are_not_judged),
         cmocka_unit_test(test_faults_are_told),
     };

@@ -9,6 +9,7 @@
 #include "../../bench/hdr_code.c" // NOLINT(bugprone-suspicious-include)
 #include "../../bench/hdr_log.c"  // NOLINT(bugprone-suspicious-include)
 #include "../../bench/hist.c"     // NOLINT(bugprone-suspicious-include)
+#include "../../bench/text.c"     // NOLINT(bugprone-suspicious-include)
 
 static struct hist *fresh(void)
 {
@@ -207,6 +208,16 @@ static void test_faults_have_their_line(void **state)
     }
 }
 
+static void test_what_has_no_lines_is_not_read_for_ever(void **state)
+{
+    char error[160] = "";
+    struct seen seen = {0};
+    FILE *in = fopen("/dev/zero", "re");
+    assert_int_equal(hdr_log_read(in, note, &seen, error, sizeof(error)), ST_INVALID_REQUEST);
+    fclose(in);
+    assert_string_equal(error, "line 1: is too long, or no text");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_absurd_contents_are_refused),
         cmocka_unit_test(test_a_log_is_read_as_it_was_written),
         cmocka_unit_test(test_faults_have_their_line),
+        cmocka_unit_test(test_what_has_no_lines_is_not_read_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

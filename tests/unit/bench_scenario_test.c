@@ -9,6 +9,7 @@
 #include "../../bench/scenario.c"      // NOLINT(bugprone-suspicious-include)
 #include "../../bench/scenario_read.c" // NOLINT(bugprone-suspicious-include)
 #include "../../bench/template.c"      // NOLINT(bugprone-suspicious-include)
+#include "../../bench/text.c"          // NOLINT(bugprone-suspicious-include)
 #include "../../bench/values.c"        // NOLINT(bugprone-suspicious-include)
 
 #include <unistd.h>
@@ -100,6 +101,7 @@ static const struct {
     {"[shopper x]\n" STEP "[shopper y]\n", 0, "a shopper without a step"},
     {"[shopper x]\nweight = 0\n" STEP, 0, "weights of all shoppers are 0"},
     {"[step a]\nsend = FETCH /x\n", 2, "a method and a path"},
+    {"[step a]\nsend = HEAD /x\n", 2, "a method and a path"},
     {"[step a]\nsend = GET x\n", 2, "a method and a path"},
     {"[step a]\nsend = GET /x y\n", 2, "a method and a path"},
     {"[step a]\nsend = GET /${order}\n", 2, "nothing called ${order} here; there are ${sale}"},
@@ -118,6 +120,9 @@ static const struct {
     {STEP "every = 0\n", 3, "every: want a duration"},
     {STEP "repeat = 0\n", 3, "repeat: want a whole number"},
     {STEP "repeat = 2\n", 0, "cannot be repeated"},
+    {STEP "until = state paid\nevery = 1s\nwithin = 9s\n", 0, "cannot be repeated"},
+    {"[step a]\nsend = GET /\nuntil = state paid\nevery = 1s\nwithin = 9s\nstream = 1s\n[sale]\n",
+     7, "either until, or"},
     {"[step a]\nas = nobody\n[step b]\n", 3, "[step a] above has no send"},
     {STEP STEP, 3, "is there twice"},
     {STEP "[step more]\nsend = POST /v1/orders\n", 0, "buys twice"},
@@ -144,6 +149,15 @@ static void every_fault_is_told_with_its_line(void **state)
                      faults[i].line, error);
         }
     }
+}
+
+static void what_has_no_lines_is_not_read_for_ever(void **state)
+{
+    struct scenario s;
+    char error[512] = "";
+    scenario_init(&s);
+    assert_int_equal(scenario_read(&s, "/dev/zero", error, sizeof(error)), ST_INVALID_REQUEST);
+    assert_non_null(strstr(error, "/dev/zero:1: longer than"));
 }
 
 static void the_command_line_uses_the_same_settings(void **state)
@@ -199,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_scenario_is_read),
         cmocka_unit_test(every_fault_is_told_with_its_line),
+        cmocka_unit_test(what_has_no_lines_is_not_read_for_ever),
         cmocka_unit_test(the_command_line_uses_the_same_settings),
         cmocka_unit_test(names_are_filled_in),
         cmocka_unit_test(durations_have_a_unit),

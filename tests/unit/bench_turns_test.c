@@ -7,6 +7,7 @@
 
 /* The load tool is no part of the library, so its sources are taken in whole. */
 #include "../../bench/arrivals.c" // NOLINT(bugprone-suspicious-include)
+#include "../../bench/text.c"     // NOLINT(bugprone-suspicious-include)
 #include "../../bench/turns.c"    // NOLINT(bugprone-suspicious-include)
 #include "../../bench/values.c"   // NOLINT(bugprone-suspicious-include)
 
