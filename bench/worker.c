@@ -1,6 +1,7 @@
 #include "load_priv.h"
 
 #include "base/clock.h"
+#include "base/loop.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -248,12 +249,7 @@ static enum status create_loop(struct worker *w)
     int64_t tick_us = w->conf->scenario->timeout_us / 8;
     tick_us = tick_us < TICK_US_MIN ? TICK_US_MIN : tick_us > TICK_US_MAX ? TICK_US_MAX : tick_us;
     const struct timeval every = {0, tick_us};
-    struct event_config *config = event_config_new();
-    if (config) {
-        event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-        w->base = event_base_new_with_config(config);
-        event_config_free(config);
-    }
+    w->base = loop_create();
     w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (!w->base || w->timer_fd < 0) {
         return ST_INTERNAL;

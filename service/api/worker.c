@@ -1,6 +1,7 @@
 #include "api/worker.h"
 
 #include "base/clock.h"
+#include "base/loop.h"
 
 #include <event2/event.h>
 #include <pthread.h>
@@ -85,18 +86,6 @@ static enum status listen_events(struct worker *w)
     return ST_OK;
 }
 
-/* The loop is used by one thread at a time, so libevent needs no locks. */
-static struct event_base *base_create(void)
-{
-    struct event_config *config = event_config_new();
-    if (!config)
-        return NULL;
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    struct event_base *base = event_base_new_with_config(config);
-    event_config_free(config);
-    return base;
-}
-
 static enum status worker_build(struct worker *w)
 {
     struct api *api = &w->api;
@@ -107,7 +96,7 @@ static enum status worker_build(struct worker *w)
     api->access = w->conf.settings->access;
     api->metrics = metrics_block(engine->metrics);
     api->ids = uid_source_create();
-    api->base = base_create();
+    api->base = loop_create();
     catalog_reader_init(&api->reader, engine->catalog);
     if (!api->ids || !api->base)
         return ST_UNAVAILABLE;

@@ -1,6 +1,7 @@
 #include "pay/http_calls.h"
 
 #include "base/clock.h"
+#include "base/loop.h"
 
 #include <curl/curl.h>
 #include <event2/event.h>
@@ -248,24 +249,12 @@ static bool set_up_multi(struct http_calls *c)
     return true;
 }
 
-/* Used by one thread at a time, so libevent needs no locks. */
-static struct event_base *base_create(void)
-{
-    struct event_config *config = event_config_new();
-    if (!config)
-        return NULL;
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    struct event_base *base = event_base_new_with_config(config);
-    event_config_free(config);
-    return base;
-}
-
 enum status http_calls_create(struct http_calls **out)
 {
     struct http_calls *c = calloc(1, sizeof(*c));
     if (!c)
         return ST_UNAVAILABLE;
-    c->base = base_create();
+    c->base = loop_create();
     if (!c->base || queue_create(HTTP_CALLS_WAITING, &c->queue) != ST_OK)
         goto failed;
     c->timer = event_new(c->base, -1, 0, on_timer, c);

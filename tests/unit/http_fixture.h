@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/loop.h"
 #include "net/http_server.h"
 
 #include <setjmp.h>
@@ -167,10 +168,7 @@ static const struct http_conf rig_conf = {
 static struct rig *rig_open(const struct http_conf *conf)
 {
     struct rig *r = calloc(1, sizeof(*r));
-    struct event_config *config = event_config_new();
-    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    r->base = event_base_new_with_config(config);
-    event_config_free(config);
+    r->base = loop_create();
     r->conf = *conf;
     const struct http_app app = {r, on_request, on_refusal, on_done};
     assert_int_equal(
