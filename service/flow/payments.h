@@ -48,7 +48,7 @@ struct payment_try {
     enum status st;
     bool replayed;      /* body is an answer from before */
     struct payment out; /* when ST_OK and not replayed */
-    /* payment_create.c's own. */
+    /* payment_create.c's and its parts' own. */
     bool told; /* the channel was called */
     bool resumed;
     struct uid id; /* the wish's, or of the try that is taken up */
