@@ -2,7 +2,7 @@
  *
  *   vredis.c           keys of the shards and the commands on them
  *   vredis_lua.c       FCALL: Lua 5.1 with redis.call over those commands
- *   vredis_network.c   redis/link.h and redis/session.h: connections, lost answers, restarts
+ *   vredis_network.c   restarts, refusals; with vredis_link.c and vredis_session.c: connections, lost answers
  */
 #pragma once
 
