@@ -268,20 +268,20 @@ enum status expire_sweep(struct session *s, bool *full)
     if (st != ST_OK)
         return st;
     struct term *terms = calloc(snapshot_sales(snap) + 1, sizeof(*terms));
-    struct batch *b = calloc(1, sizeof(*b));
+    struct batch *b = malloc(sizeof(*b)); /* rows are written before they are read */
     if (!b || !terms) {
-        st = ST_UNAVAILABLE;
-        goto cleanup;
+        free(b);
+        free(terms);
+        return ST_UNAVAILABLE;
     }
     b->s = s;
+    b->n = 0;
     buf_init(&b->text, STATEMENT_MAX);
     *full = false;
     unsigned n = collect_terms(snap, terms);
     for (unsigned i = 0; i < n && st == ST_OK; i++)
         st = sweep_term(b, snap, &terms[i], full);
-cleanup:
-    if (b)
-        buf_fini(&b->text);
+    buf_fini(&b->text);
     free(b);
     free(terms);
     return st;

@@ -184,9 +184,12 @@ static bool on_row(void *arg, const struct sql_val *c, unsigned n)
 /* Pages on past rows that cannot be told yet: a closed shard must not hold up the others. */
 enum status outbox_sweep(struct session *s, unsigned *waiting)
 {
-    struct sweep *w = calloc(1, sizeof(*w));
-    enum status st = w ? ST_OK : ST_UNAVAILABLE;
+    struct sweep *w = malloc(sizeof(*w)); /* rows are written before they are read */
+    enum status st = ST_OK;
     *waiting = 0;
+    if (!w)
+        return ST_UNAVAILABLE;
+    w->last = (struct uid){0};
     for (unsigned page = 0; st == ST_OK && page < PAGES_PER_SWEEP; page++) {
         const struct sql_val args[] = {SQL_BYTES(w->last.b, UID_LEN), SQL_INT(OUTBOX_BATCH)};
         w->n = 0;
