@@ -105,7 +105,7 @@ struct worker {
     int timer_fd;
     int64_t armed_us;        /* when timer_fd goes off; TURNS_NEVER: not */
     _Atomic uint32_t active; /* shoppers with a request in hand, waiting or in flight */
-    bool running, closed, hurried, stopped;
+    bool running, closed, hurried, stopped, done;
     struct interval *ring; /* RING of them */
     uint32_t interval;     /* the current one */
     int64_t interval_end_us;
