@@ -26,7 +26,7 @@ enum {
       "Address and port, `[v6]:port`, or `unix:/path` on which HTTP is served.")                \
     X(INT, workers, 0, 0, WORKERS_MAX, "threads", 0,                                            \
       "Event loops that serve HTTP; 0 takes one per core.")                                     \
-    X(INT, committers, 1, 1, 16, "threads", 0, "Threads that commit groups of orders.")         \
+    X(INT, committers, 2, 1, 16, "threads", 0, "Threads that commit groups of orders.")         \
     X(INT, query_threads, 4, 1, 64, "threads", 0,                                               \
       "Threads for reads and slow writes, each with one connection to either store.")           \
     X(STR, redis, "unix:/run/redis/redis.sock", 1, 255, "", 0,                                  \
