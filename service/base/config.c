@@ -287,7 +287,7 @@ static bool names_key(struct str name, const char *key)
 static void set_from_variable(struct load *ld, struct str name, const char *value)
 {
     static const char *const others[] = {
-        "state", "config", "build",
+        "state",    "config", "build", "bench_scenarios",
 #ifdef SNAPUP_CRASH_POINTS
         "crash_at", /* read where it is needed; see base/crash.h */
 #endif

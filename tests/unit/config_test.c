@@ -183,11 +183,17 @@ static void test_environment_beats_file_beats_default(void **state)
 {
     char path[] = "/tmp/snapup_config_test_XXXXXX";
     write_file(path, "workers = 2\ncommitters = 3\n");
-    char *env[] = {"PATH=/bin",         "SNAPUP_WORKERS=5",
-                   "SNAPUPWORKERS=9",   "SNAPUP_STATE=var",
-                   "SNAPUP_CONFIG=x",   "SNAPUP_BUILD=y",
-                   "SNAPUP_LISTEN",     "SNAPUP_SQL_PASSWORD=",
-                   "SNAPUP_SQL_USER=u", NULL};
+    char *env[] = {"PATH=/bin",
+                   "SNAPUP_WORKERS=5",
+                   "SNAPUPWORKERS=9",
+                   "SNAPUP_STATE=var",
+                   "SNAPUP_CONFIG=x",
+                   "SNAPUP_BUILD=y",
+                   "SNAPUP_BENCH_SCENARIOS=z",
+                   "SNAPUP_LISTEN",
+                   "SNAPUP_SQL_PASSWORD=",
+                   "SNAPUP_SQL_USER=u",
+                   NULL};
     struct config cfg;
     char error[200];
     assert_int_equal(config_load(&cfg, path, env, error, sizeof(error)), ST_OK);
