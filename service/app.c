@@ -3,6 +3,7 @@
 #include "api/routes.h"
 #include "base/clock.h"
 #include "flow/lease.h"
+#include "flow/order_reads.h"
 #include "flow/payments.h"
 #include "pay/channel.h"
 #include "settings.h"
@@ -171,15 +172,20 @@ static enum status start_threads(struct app *app)
                  {&e->chores, KEEPER_CHORES},
                  {&e->rebuilds, REBUILD_THREADS},
                  {&e->idle_rebuilds, 1}};
+    const struct {
+        struct jobs **pool;
+        const struct jobs_group *group;
+    } grouped[] = {{&e->payments, &payments_group},
+                   {&e->webhooks, &webhooks_group},
+                   {&e->reads, &order_reads_group}};
     enum status st =
         committers_create(&e->sql, (unsigned)c->committers, (unsigned)c->commit_group_max,
                           (unsigned)c->commit_depth_max, e->log, e->metrics, &e->committers);
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]) && st == ST_OK; i++)
         st = jobs_create(e, pools[i].threads, (unsigned)c->query_depth_max, pools[i].pool);
-    if (st == ST_OK)
-        st = jobs_create_grouped(e, &payments_group, (unsigned)c->query_depth_max, &e->payments);
-    if (st == ST_OK)
-        st = jobs_create_grouped(e, &webhooks_group, (unsigned)c->query_depth_max, &e->webhooks);
+    for (size_t i = 0; i < sizeof(grouped) / sizeof(grouped[0]) && st == ST_OK; i++)
+        st =
+            jobs_create_grouped(e, grouped[i].group, (unsigned)c->query_depth_max, grouped[i].pool);
     if (st == ST_OK)
         st = channel_set_start(e->channels);
     if (st == ST_OK)
@@ -268,7 +274,7 @@ void app_stop(struct app *app, const struct worker_end *end)
 {
     struct engine *e = &app->engine;
     struct jobs **const pools[] = {&e->audits,        &e->webhooks, &e->payments, &e->rebuilds,
-                                   &e->idle_rebuilds, &e->chores,   &e->queries};
+                                   &e->idle_rebuilds, &e->chores,   &e->reads,    &e->queries};
     int64_t until_us = clock_mono_us() + (end->delay_ms + end->grace_ms) * 1000;
     atomic_store(&app->health.draining, true);
     atomic_store(&e->stopping, true);

@@ -64,6 +64,19 @@ static void on_done(struct task *task)
     api_job_answer(CONTAINER_OF(task, struct api_job, job.task));
 }
 
+/* A lost answer is the caller's to repeat. */
+enum status api_job_shown(enum status st)
+{
+    switch (st) {
+    case ST_UNKNOWN:
+    case ST_CONFLICT:
+    case ST_BUSY: return ST_UNAVAILABLE;
+    case ST_FENCED: return ST_RECOVERING;
+    case ST_DUPLICATE: return ST_INTERNAL;
+    default: return st;
+    }
+}
+
 static void on_work(struct job *job, struct session *s)
 {
     struct api_job *a = CONTAINER_OF(job, struct api_job, job);
@@ -72,13 +85,7 @@ static void on_work(struct job *job, struct session *s)
         return;
     }
     a->work(a, s);
-    /* A lost answer is the caller's to repeat; inside names do not leave the process. */
-    if (a->st == ST_UNKNOWN || a->st == ST_CONFLICT || a->st == ST_BUSY)
-        a->st = ST_UNAVAILABLE;
-    else if (a->st == ST_FENCED)
-        a->st = ST_RECOVERING;
-    else if (a->st == ST_DUPLICATE)
-        a->st = ST_INTERNAL;
+    a->st = api_job_shown(a->st);
 }
 
 void api_job_submit(struct api_job *job, struct jobs *pool)

@@ -49,6 +49,8 @@ struct api_job *api_job_new(struct api *api, struct exchange *x, const struct ca
 void api_job_submit(struct api_job *job, struct jobs *pool);
 /* A job whose exchange was answered otherwise. */
 void api_job_drop(struct api_job *job);
+/* How work ended, as callers know it: inside names do not leave the process. */
+enum status api_job_shown(enum status st);
 /* A job that is answered without a thread. Takes the job. */
 void api_job_answer(struct api_job *job);
 

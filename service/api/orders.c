@@ -6,6 +6,7 @@
 #include "api/render.h"
 #include "base/clock.h"
 #include "base/flatjson.h"
+#include "flow/order_reads.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -278,13 +279,9 @@ void orders_create(void *ctx, struct exchange *x)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static void render_found(struct api_job *job, struct session *s, const struct order *o)
+static void render_found(struct api_job *job, const struct snapshot *snap, const struct order *o)
 {
-    const struct snapshot *snap;
     const struct sale_item *item;
-    job->st = session_catalog(s, &snap);
-    if (job->st != ST_OK)
-        return;
     const struct sale *sale = snapshot_item(snap, o->item, &item);
     if (sale)
         render_order(&job->body, o, sale, item);
@@ -309,31 +306,55 @@ static struct api_job *order_job(struct api *api, struct exchange *x, api_work_f
     return job;
 }
 
-static void get_work(struct api_job *job, struct session *s)
+/* A look at one order: what the group reads, and who is answered. */
+struct look {
+    struct order_read read;
+    struct api_job *job;
+};
+
+static void on_read(struct task *task)
 {
-    struct order o = {0};
-    const struct order_scope scope = api_job_scope(job);
-    job->st = order_get(s, &job->id, &scope, &o);
+    struct look *look = CONTAINER_OF(task, struct look, read.job.task);
+    struct api_job *job = look->job;
+    job->st = api_job_shown(look->read.st);
     if (job->st == ST_OK)
-        render_found(job, s, &o);
-    order_free(&o);
+        render_found(job, catalog_read(&job->api->reader), &look->read.out);
+    order_free(&look->read.out);
+    api_job_answer(job);
 }
 
 void orders_get(void *ctx, struct exchange *x)
 {
     struct api *api = ctx;
-    struct api_job *job = order_job(api, x, get_work);
-    if (job)
-        api_job_submit(job, api->engine->queries);
+    struct api_job *job = order_job(api, x, NULL);
+    if (!job)
+        return;
+    struct look *look = calloc(1, sizeof(*look));
+    enum status st = ST_OVERLOADED;
+    job->data = look;
+    if (look) {
+        *look = (struct look){.read = {.job = {.done = on_read, .reply_to = api->replies},
+                                       .id = job->id,
+                                       .scope = api_job_scope(job)},
+                              .job = job};
+        st = order_read_submit(api->engine, &look->read);
+    }
+    if (st == ST_OK)
+        return; /* the pool's now */
+    job->st = st;
+    api_job_answer(job);
 }
 
 static void cancel_work(struct api_job *job, struct session *s)
 {
     struct order o = {0};
+    const struct snapshot *snap = NULL;
     const struct order_scope scope = api_job_scope(job);
     job->st = order_cancel(s, &job->id, &scope, &o);
     if (job->st == ST_OK)
-        render_found(job, s, &o);
+        job->st = session_catalog(s, &snap);
+    if (job->st == ST_OK)
+        render_found(job, snap, &o);
     else if (job->st == ST_INVALID_STATE)
         job->detail = "Only an unpaid order that is no longer queued can be cancelled.";
     order_free(&o);
@@ -355,6 +376,7 @@ static void list_work(struct api_job *job, struct session *s)
 {
     struct order *orders = calloc(job->limit, sizeof(*orders));
     const struct order_scope scope = api_job_scope(job);
+    const struct snapshot *snap = NULL;
     unsigned n = 0;
     bool more = false;
     if (!orders) {
@@ -363,11 +385,13 @@ static void list_work(struct api_job *job, struct session *s)
     }
     job->st =
         order_list(s, &scope, job->has_after ? &job->after : NULL, job->limit, orders, &n, &more);
+    if (job->st == ST_OK)
+        job->st = session_catalog(s, &snap);
     BUF_LIT(&job->body, "{\"object\":\"list\",\"data\":[");
     for (unsigned i = 0; i < n && job->st == ST_OK; i++) {
         if (i > 0)
             buf_char(&job->body, ',');
-        render_found(job, s, &orders[i]);
+        render_found(job, snap, &orders[i]);
     }
     buf_printf(&job->body, "],\"has_more\":%s}", more ? "true" : "false");
     for (unsigned i = 0; i < n; i++)

@@ -60,6 +60,7 @@ void process_metrics(void *ctx, struct exchange *x)
     metrics_gauge_set(e->metrics, MG_PAYMENT_DEPTH, jobs_depth(e->payments));
     metrics_gauge_set(e->metrics, MG_CHANNEL_DEPTH, channel_set_depth(e->channels));
     metrics_gauge_set(e->metrics, MG_WEBHOOK_DEPTH, jobs_depth(e->webhooks));
+    metrics_gauge_set(e->metrics, MG_READ_DEPTH, jobs_depth(e->reads));
     metrics_gauge_set(e->metrics, MG_LOG_DROPPED, (int64_t)log_dropped(e->log));
     buf_reset(&api->scratch);
     metrics_render(e->metrics, &api->scratch);

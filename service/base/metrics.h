@@ -73,6 +73,8 @@
     X(CHANNEL, "channel_seconds", "Time a channel takes to answer, with the wait to be sent.")    \
     X(WEBHOOK, "webhook_seconds", "MariaDB time of a group of notifications, all tries of it.")   \
     X(WEBHOOK_WAIT, "webhook_wait_seconds", "Time a notification waits for its group.")           \
+    X(READ, "order_read_seconds", "MariaDB time of a group of looks at orders.")                  \
+    X(READ_WAIT, "order_read_wait_seconds", "Time a look at an order waits for its group.")       \
     X(QUERY, "query_seconds", "Time of a query thread's job.")                                    \
     X(QUERY_WAIT, "query_wait_seconds", "Time a job waits for a query thread.")
 
@@ -81,7 +83,8 @@
     X(BATCH, "reserve_batch_size", "Purchases in one Redis call.")              \
     X(GROUP, "commit_group_size", "Orders in one transaction.")                 \
     X(PAYMENT_GROUP, "payment_group_size", "Attempts to pay handled together.") \
-    X(WEBHOOK_GROUP, "webhook_group_size", "Notifications applied together.")
+    X(WEBHOOK_GROUP, "webhook_group_size", "Notifications applied together.")   \
+    X(READ_GROUP, "order_read_group_size", "Looks at orders answered together.")
 
 /* X(id, name, help): values set or read now */
 #define METRICS_GAUGES(X)                                                                  \
@@ -92,6 +95,7 @@
     X(PAYMENT_DEPTH, "payment_depth", "Attempts to pay waiting for their group.")          \
     X(CHANNEL_DEPTH, "channel_depth", "Calls of payment channels, waiting and under way.") \
     X(WEBHOOK_DEPTH, "webhook_depth", "Notifications waiting for their group.")            \
+    X(READ_DEPTH, "order_read_depth", "Looks at orders waiting for their group.")          \
     X(OUTBOX_DEPTH, "outbox_depth", "Movements MariaDB has and Redis was not told.")       \
     X(LOG_DROPPED, "log_dropped", "Log lines dropped since the start.")                    \
     X(AUDIT_OK, "audit_ok",                                                                \

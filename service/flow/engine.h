@@ -29,6 +29,7 @@ struct engine {
     struct jobs *idle_rebuilds;
     struct jobs *payments; /* attempts to pay, grouped: before and after the channel is told */
     struct jobs *webhooks; /* notifications, grouped */
+    struct jobs *reads;    /* looks at single orders, grouped */
     struct jobs *audits;   /* audits wait for quiet, and read much */
     _Atomic bool stopping; /* those who wait for something give up */
     struct uid instance;   /* this process, as owner of leases and log entries */

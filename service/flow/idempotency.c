@@ -159,6 +159,19 @@ struct claim_row {
     int64_t started_ms;
 };
 
+static struct claim_row claim_row_of(const struct idem_key *key, const struct uid *resource,
+                                     int64_t now_ms)
+{
+    struct claim_row r = {.caller = key->caller,
+                          .route = str_from(key->route),
+                          .resource = *resource,
+                          .storefront = key->storefront,
+                          .started_ms = now_ms};
+    memcpy(r.idem, key->idem, KEY_LEN);
+    memcpy(r.fingerprint, key->fingerprint, KEY_LEN);
+    return r;
+}
+
 struct claiming {
     struct idem_claim *claim;
     unsigned n, cursor; /* next that RETURNING can name */
@@ -203,16 +216,9 @@ enum status idem_begin_group(struct session *s, struct idem_claim *claims, unsig
     if (!rows)
         return ST_OVERLOADED;
     for (unsigned i = 0; i < n; i++) {
-        const struct idem_key *key = claims[i].key;
         claims[i].out = (struct idem){.resource = claims[i].out.resource};
         claims[i].st = ST_DUPLICATE;
-        rows[i] = (struct claim_row){.caller = key->caller,
-                                     .route = str_from(key->route),
-                                     .resource = claims[i].out.resource,
-                                     .storefront = key->storefront,
-                                     .started_ms = now};
-        memcpy(rows[i].idem, key->idem, KEY_LEN);
-        memcpy(rows[i].fingerprint, key->fingerprint, KEY_LEN);
+        rows[i] = claim_row_of(claims[i].key, &claims[i].out.resource, now);
     }
     enum status st = insert_claims(s, rows, &k);
     for (unsigned i = 0; i < n && st == ST_OK; i++) {
@@ -229,32 +235,44 @@ enum status idem_begin_group(struct session *s, struct idem_claim *claims, unsig
 }
 
 struct answer_row {
-    uint32_t status, storefront;
-    struct str body, caller, route;
-    uint8_t idem[KEY_LEN];
+    struct claim_row claim;
+    uint32_t status;
+    struct str body;
 };
+
+/* An UPDATE in fact, for the rows are there: MariaDB takes an array of INSERTs as one statement and
+ * runs one of UPDATEs one after the other. */
+static enum status update_answers(struct session *s, struct answer_row *r, unsigned n)
+{
+    const struct claim_row *k = &r->claim;
+    const size_t stride = sizeof(*r);
+    const struct sql_col cols[] = {{SQL_C_U32, &k->storefront, stride, 0},
+                                   {SQL_C_VAR, &k->caller, stride, 0},
+                                   {SQL_C_VAR, &k->route, stride, 0},
+                                   {SQL_C_FIXED, &k->idem, stride, KEY_LEN},
+                                   {SQL_C_FIXED, &k->fingerprint, stride, KEY_LEN},
+                                   {SQL_C_FIXED, &k->resource, stride, UID_LEN},
+                                   {SQL_C_U32, &r->status, stride, 0},
+                                   {SQL_C_VAR, &r->body, stride, 0},
+                                   {SQL_C_I64, &k->started_ms, stride, 0}};
+    return sql_run_bulk(s->sql,
+                        "INSERT INTO idempotency (storefront, caller, route, idem, fingerprint, "
+                        "resource, status, body, started_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                        "ON DUPLICATE KEY UPDATE status = VALUES(status), body = VALUES(body)",
+                        cols, 9, n, NULL, NULL, NULL);
+}
 
 enum status idem_finish_group(struct session *s, const struct idem_answer *answers, unsigned n)
 {
-    struct answer_row *r = malloc(n * sizeof(*r));
-    if (!r)
+    int64_t now = clock_wall_ms();
+    struct answer_row *rows = malloc(n * sizeof(*rows));
+    if (!rows)
         return ST_OVERLOADED;
-    const size_t stride = sizeof(*r);
-    const struct sql_col cols[] = {
-        {SQL_C_U32, &r->status, stride, 0},     {SQL_C_VAR, &r->body, stride, 0},
-        {SQL_C_U32, &r->storefront, stride, 0}, {SQL_C_VAR, &r->caller, stride, 0},
-        {SQL_C_VAR, &r->route, stride, 0},      {SQL_C_FIXED, &r->idem, stride, KEY_LEN}};
-    for (unsigned i = 0; i < n; i++) {
-        const struct idem_key *key = answers[i].key;
-        r[i] = (struct answer_row){answers[i].status, key->storefront,      answers[i].body,
-                                   key->caller,       str_from(key->route), {0}};
-        memcpy(r[i].idem, key->idem, KEY_LEN);
-    }
+    for (unsigned i = 0; i < n; i++)
+        rows[i] = (struct answer_row){claim_row_of(answers[i].key, &answers[i].resource, now),
+                                      answers[i].status, answers[i].body};
     CRASH_POINT(idem_before_finish);
-    enum status st = sql_run_bulk(s->sql,
-                                  "UPDATE idempotency SET status = ?, body = ? WHERE storefront = "
-                                  "? AND caller = ? AND route = ? AND idem = ?",
-                                  cols, 6, n, NULL, NULL, NULL);
-    free(r);
+    enum status st = update_answers(s, rows, n);
+    free(rows);
     return st;
 }

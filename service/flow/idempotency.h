@@ -49,7 +49,8 @@ struct idem_claim {
 STATUS_MUSTCHECK
 enum status idem_begin_group(struct session *s, struct idem_claim *claims, unsigned n);
 struct idem_answer {
-    const struct idem_key *key; /* given */
+    const struct idem_key *key; /* given, and claimed */
+    struct uid resource;
     uint16_t status;
     struct str body;
 };

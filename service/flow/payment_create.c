@@ -76,7 +76,8 @@ void making_keep_answer(struct making *m, struct payment_try *t)
     buf_reset(t->body);
     t->render(t->body, &t->out);
     if (making_has_key(t))
-        m->answer[m->answers++] = (struct idem_answer){t->key, 201, {t->body->data, t->body->len}};
+        m->answer[m->answers++] =
+            (struct idem_answer){t->key, t->id, 201, {t->body->data, t->body->len}};
 }
 
 enum status making_finish_keys(struct making *m)

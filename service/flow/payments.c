@@ -25,49 +25,68 @@ void payment_from_row(struct payment *p, const struct sql_val *c)
     copy_col(p->return_url, sizeof(p->return_url), c[10].s);
 }
 
+bool payment_append(struct order *o, const struct sql_val *c)
+{
+    if (o->payments == ORDER_PAYMENTS_MAX)
+        return true;
+    struct payment *more = realloc(o->payment, (o->payments + 1) * sizeof(*more));
+    if (!more)
+        return false;
+    o->payment = more;
+    payment_from_row(&o->payment[o->payments++], c);
+    return true;
+}
+
 struct collect {
-    struct payment *out;
-    unsigned n, max;
+    struct order *o;
+    bool full; /* of memory */
 };
 
-static bool on_payment(void *arg, const struct sql_val *c, unsigned n)
+static bool on_payment_of_order(void *arg, const struct sql_val *c, unsigned n)
 {
     struct collect *k = arg;
-    payment_from_row(&k->out[k->n++], c);
-    return k->n < k->max;
+    k->full = !payment_append(k->o, c);
+    return !k->full;
 }
 
 enum status payments_of_order(struct session *s, struct order *o)
 {
-    struct payment *all = calloc(ORDER_PAYMENTS_MAX, sizeof(*all));
-    struct collect k = {all, 0, ORDER_PAYMENTS_MAX};
+    struct collect k = {o, false};
     const struct sql_val key[] = {SQL_BYTES(o->id.b, UID_LEN)};
-    if (!all)
-        return ST_UNAVAILABLE;
+    o->payments = 0;
+    o->payment = NULL;
     enum status st = sql_run(s->sql,
                              "SELECT " PAYMENT_COLUMNS " FROM payments WHERE order_id = ? "
                              "ORDER BY id DESC LIMIT 20",
-                             key, 1, on_payment, &k, NULL);
-    o->payments = 0;
-    o->payment = NULL;
-    if (st != ST_OK || k.n == 0) {
-        free(all);
-        return st;
-    }
-    o->payment = all;
-    o->payments = k.n;
-    return ST_OK;
+                             key, 1, on_payment_of_order, &k, NULL);
+    if (st == ST_OK && k.full)
+        st = ST_OVERLOADED;
+    if (st != ST_OK)
+        order_free(o);
+    return st;
+}
+
+struct found {
+    struct payment *out;
+    bool yes;
+};
+
+static bool on_payment(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct found *f = arg;
+    payment_from_row(f->out, c);
+    return f->yes = true;
 }
 
 enum status payment_get(struct session *s, const struct uid *id, const struct order_scope *scope,
                         struct payment *out)
 {
     struct order o = {0};
-    struct collect k = {out, 0, 1};
+    struct found f = {out, false};
     const struct sql_val key[] = {SQL_BYTES(id->b, UID_LEN)};
     enum status st = sql_run(s->sql, "SELECT " PAYMENT_COLUMNS " FROM payments WHERE id = ?", key,
-                             1, on_payment, &k, NULL);
-    if (st != ST_OK || k.n == 0)
+                             1, on_payment, &f, NULL);
+    if (st != ST_OK || !f.yes)
         return st == ST_OK ? ST_PAYMENT_NOT_FOUND : st;
     st = order_get(s, &out->order, scope, &o);
     order_free(&o);

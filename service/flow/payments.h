@@ -12,6 +12,9 @@
 /* Fills o->payment, newest first; the caller frees with order_free. */
 STATUS_MUSTCHECK
 enum status payments_of_order(struct session *s, struct order *o);
+/* Of a row of PAYMENT_COLUMNS, behind those that o has; the ones it has no room to show are left
+ * out. False: no memory. */
+bool payment_append(struct order *o, const struct sql_val *cols);
 
 /* One payment within scope; order is filled, too (free it). */
 STATUS_MUSTCHECK

@@ -1,0 +1,153 @@
+#include "flow/order_reads.h"
+
+#include "flow/engine.h"
+#include "flow/id_list.h"
+#include "flow/payments.h"
+
+#include <stdlib.h>
+
+enum { GROUP_MAX = 256, PAYMENTS_MAX = GROUP_MAX * ORDER_PAYMENTS_MAX };
+_Static_assert((int)GROUP_MAX <= (int)ID_LIST_MAX, "a group's ids are one list");
+
+/* Different orders of a group, sorted by id. */
+struct reading {
+    struct uid id[GROUP_MAX];
+    struct order order[GROUP_MAX]; /* storefront 0: not in MariaDB */
+    unsigned n, payments;
+    bool full; /* of memory */
+};
+
+static struct order_read *read_of(struct job *job)
+{
+    return CONTAINER_OF(job, struct order_read, job);
+}
+
+/* --- MariaDB ---------------------------------------------------------------------------------- */
+
+static bool on_order(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct reading *r = arg;
+    unsigned at = id_list_find(r->id, r->n, c[0].s.p);
+    if (at < r->n)
+        order_from_row(&r->order[at], c);
+    return true;
+}
+
+/* Newest first, and no more than an order shows. */
+static bool on_payment(void *arg, const struct sql_val *c, unsigned n)
+{
+    struct reading *r = arg;
+    unsigned at = id_list_find(r->id, r->n, c[1].s.p);
+    r->payments++;
+    r->full = at < r->n && !payment_append(&r->order[at], c);
+    return !r->full;
+}
+
+static enum status read_orders(struct session *s, struct reading *r)
+{
+    static const struct id_list orders =
+        ID_LIST("SELECT " ORDER_COLUMNS " FROM orders FORCE INDEX (PRIMARY) WHERE id IN (", ")");
+    return id_list_run(s->sql, &orders, NULL, 0, r->id, r->n, on_order, r, NULL);
+}
+
+/* Bounded together: with very many attempts to pay, the last orders' would be missing. */
+static enum status read_payments(struct session *s, struct reading *r)
+{
+    static const struct id_list payments =
+        ID_LIST("SELECT " PAYMENT_COLUMNS " FROM payments FORCE INDEX (by_order) "
+                "WHERE order_id IN (",
+                ") ORDER BY order_id, id DESC LIMIT 5120");
+    _Static_assert(PAYMENTS_MAX == 5120, "the statement's LIMIT");
+    enum status st = id_list_run(s->sql, &payments, NULL, 0, r->id, r->n, on_payment, r, NULL);
+    if (r->full)
+        return ST_OVERLOADED;
+    if (r->payments < PAYMENTS_MAX)
+        return st;
+    for (unsigned i = 0; i < r->n && st == ST_OK; i++) {
+        order_free(&r->order[i]);
+        if (r->order[i].storefront != 0)
+            st = payments_of_order(s, &r->order[i]);
+    }
+    return st;
+}
+
+static enum status read_all(struct session *s, struct reading *r, struct job **jobs, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        r->id[i] = read_of(jobs[i])->id;
+    r->n = id_list_sort(r->id, n);
+    r->payments = 0;
+    r->full = false;
+    memset(r->order, 0, r->n * sizeof(r->order[0]));
+    enum status st = read_orders(s, r);
+    return st == ST_OK ? read_payments(s, r) : st;
+}
+
+/* --- askers ----------------------------------------------------------------------------------- */
+
+static void read_alone(struct job *job, struct session *s)
+{
+    struct order_read *read = read_of(job);
+    read->st = job_late(job) ? ST_OVERLOADED : order_get(s, &read->id, &read->scope, &read->out);
+}
+
+static void end(struct order_read *read, enum status st)
+{
+    read->st = st;
+    job_return(&read->job);
+}
+
+/* Two may ask for the same order. */
+static enum status copy_order(struct order *to, const struct order *from)
+{
+    size_t size = from->payments * sizeof(*from->payment);
+    *to = *from;
+    to->payment = size > 0 ? malloc(size) : NULL;
+    if (size > 0 && !to->payment)
+        return ST_OVERLOADED;
+    if (size > 0)
+        memcpy(to->payment, from->payment, size);
+    return ST_OK;
+}
+
+static void answer(struct session *s, const struct reading *r, struct order_read *read)
+{
+    const struct order *o = &r->order[id_list_find(r->id, r->n, read->id.b)];
+    if (o->storefront == 0) {
+        read->job.work = read_alone;
+        if (jobs_submit(s->engine->queries, &read->job) != ST_OK)
+            end(read, ST_OVERLOADED);
+    } else {
+        end(read, order_in_scope(o, &read->scope) ? copy_order(&read->out, o) : ST_ORDER_NOT_FOUND);
+    }
+}
+
+static void work(struct session *s, struct job **jobs, unsigned n)
+{
+    struct job *in_time[GROUP_MAX];
+    unsigned many = 0;
+    struct reading *r = malloc(sizeof(*r));
+    for (unsigned i = 0; i < n; i++) {
+        if (r && !job_late(jobs[i]))
+            in_time[many++] = jobs[i];
+        else
+            end(read_of(jobs[i]), ST_OVERLOADED);
+    }
+    enum status st = many > 0 ? read_all(s, r, in_time, many) : ST_OK;
+    for (unsigned i = 0; i < many; i++) {
+        if (st == ST_OK)
+            answer(s, r, read_of(in_time[i]));
+        else
+            end(read_of(in_time[i]), st);
+    }
+    for (unsigned i = 0; many > 0 && i < r->n; i++)
+        order_free(&r->order[i]);
+    free(r);
+}
+
+enum status order_read_submit(const struct engine *engine, struct order_read *read)
+{
+    return jobs_submit(engine->reads, &read->job);
+}
+
+const struct jobs_group order_reads_group = {work, GROUP_MAX, MT_READ_WAIT, MT_READ, MS_READ_GROUP};
