@@ -22,6 +22,7 @@ struct group {
     unsigned n;
     unsigned lost;   /* flat rows behind those n, of queued orders that lost their place */
     unsigned cursor; /* next flat row that RETURNING can name */
+    bool singly;     /* the ledger is asked for each item, so that it can tell who is fenced */
 };
 
 static enum status insert_rows(struct group *g, const char *text, sql_row_fn row)
@@ -176,6 +177,42 @@ static void mark_fenced(struct group *g, const struct delta *d)
 }
 
 /* Fence and oversell guard in one statement (service/README.md, A purchase). */
+static enum status count_one(struct group *g, const struct delta *d)
+{
+    uint64_t changed = 0;
+    const struct sql_val args[] = {SQL_INT(d->units), SQL_INT(d->item), SQL_INT(d->shard),
+                                   SQL_INT(d->epoch), SQL_INT(d->units)};
+    enum status st = sql_run(g->sql,
+                             "UPDATE shard_stock SET held = held + ? "
+                             "WHERE item = ? AND shard = ? AND epoch = ? AND held + ? <= allocated",
+                             args, 5, NULL, NULL, &changed);
+    if (st != ST_OK || changed == 1)
+        return st;
+    mark_fenced(g, d);
+    return ST_FENCED;
+}
+
+/* The same for many. UPDATEs in fact, for the rows are there: MariaDB takes an array of INSERTs as
+ * one statement and runs one of UPDATEs one after the other. Each changed row counts twice; any other
+ * sum means that a guard did not hold or a row was not there. Then nothing of this stays. */
+static enum status count_together(struct group *g, const struct delta *d, unsigned n)
+{
+    const size_t stride = sizeof(*d);
+    const struct sql_col cols[] = {
+        {SQL_C_U32, &d->item, stride, 0},  {SQL_C_U32, &d->shard, stride, 0},
+        {SQL_C_I64, &d->epoch, stride, 0}, {SQL_C_I64, &d->units, stride, 0},
+        {SQL_C_I64, &d->units, stride, 0},
+    };
+    uint64_t changed = 0;
+    enum status st = sql_run_bulk(
+        g->sql,
+        "INSERT INTO shard_stock (item, shard, epoch, allocated, held, added) "
+        "VALUES (?, ?, ?, ?, ?, 0) ON DUPLICATE KEY UPDATE held = IF(epoch = "
+        "VALUES(epoch) AND held + VALUES(held) <= allocated, held + VALUES(held), held)",
+        cols, sizeof(cols) / sizeof(cols[0]), n, NULL, NULL, &changed);
+    return st == ST_OK && changed != 2 * (uint64_t)n ? ST_FENCED : st;
+}
+
 static enum status count_units(struct group *g)
 {
     struct delta *d = malloc(sizeof(*d) * g->n);
@@ -183,19 +220,11 @@ static enum status count_units(struct group *g)
         return ST_OVERLOADED;
     enum status st = ST_OK;
     unsigned n = sum_deltas(g, d);
-    for (unsigned i = 0; st == ST_OK && i < n; i++) {
-        uint64_t changed = 0;
-        const struct sql_val args[] = {SQL_INT(d[i].units), SQL_INT(d[i].item), SQL_INT(d[i].shard),
-                                       SQL_INT(d[i].epoch), SQL_INT(d[i].units)};
-        st = sql_run(g->sql,
-                     "UPDATE shard_stock SET held = held + ? "
-                     "WHERE item = ? AND shard = ? AND epoch = ? AND held + ? <= allocated",
-                     args, 5, NULL, NULL, &changed);
-        if (st == ST_OK && changed == 0) {
-            mark_fenced(g, &d[i]);
-            st = ST_FENCED;
-        }
-    }
+    if (n > 1 && !g->singly)
+        st = count_together(g, d, n);
+    else
+        for (unsigned i = 0; st == ST_OK && i < n; i++)
+            st = count_one(g, &d[i]);
     free(d);
     return st;
 }
@@ -245,7 +274,7 @@ static enum status write_lost(struct group *g)
     return st;
 }
 
-static enum status run_transaction(struct group *g, bool careful)
+static enum status try_transaction(struct group *g, bool careful)
 {
     enum status st = sql_begin(g->sql);
     if (st != ST_OK)
@@ -261,6 +290,15 @@ static enum status run_transaction(struct group *g, bool careful)
         sql_rollback(g->sql);
     CRASH_POINT(commit_after_commit);
     return st;
+}
+
+static enum status run_transaction(struct group *g, bool careful)
+{
+    enum status st = try_transaction(g, careful);
+    if (st != ST_FENCED || g->singly)
+        return st;
+    g->singly = true;
+    return try_transaction(g, careful);
 }
 
 /* Copies those still to be written behind the group's flat rows; returns how many. */

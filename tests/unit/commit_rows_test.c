@@ -360,6 +360,38 @@ static void test_p1_a_group_is_guarded_as_a_whole(void **state)
     assert_int_equal(ledger_orders(&ledger), 0);
 }
 
+/* Orders of several items: who has no room leaves, and who has no ledger at all gets none. */
+static void test_p1_each_item_is_guarded(void **state)
+{
+    struct commit_row rows[5];
+    for (unsigned i = 0; i < COUNT(rows); i++)
+        rows[i] = ledger_row(&ledger, "ann");
+    rows[1].item = 2;
+    rows[1].qty = ALLOCATED;
+    rows[2].item = 2;
+    rows[3].item = 99;
+    rows[4].shard = 1;
+    rows[4].qty = ALLOCATED;
+    for (int careful = 0; careful < 2; careful++) {
+        ledger_reset(&ledger);
+        enum status st = ST_FENCED;
+        for (unsigned i = 0; i < COUNT(rows); i++)
+            rows[i].outcome = ST_UNKNOWN;
+        for (unsigned tries = 0; st == ST_FENCED && tries < COUNT(rows); tries++)
+            st = commit(rows, COUNT(rows), careful);
+        assert_int_equal(st, ST_OK);
+        expect_outcomes(rows, (enum status[]){ST_OK, ST_FENCED, ST_FENCED, ST_FENCED, ST_OK}, 5);
+        assert_int_equal(ledger_orders(&ledger), 2);
+        assert_int_equal(ledger_held(&ledger, 1, 0), 1);
+        assert_int_equal(ledger_held(&ledger, 1, 1), ALLOCATED);
+        assert_int_equal(ledger_held(&ledger, 2, 0), 0);
+        assert_int_equal(ledger_ask(&ledger, "SELECT COUNT(*) FROM shard_stock"), 4);
+        assert_int_equal(
+            ledger_ask(&ledger, "SELECT CAST(SUM(allocated + added) AS INTEGER) FROM shard_stock"),
+            8 * ALLOCATED);
+    }
+}
+
 /* R11: a lock that is not given (1205) rolls the whole group back. */
 static void test_r11_lock_time_out_writes_nothing(void **state)
 {
@@ -469,6 +501,7 @@ int main(void)
         TEST(test_r11_refused_row_writes_nothing),
         TEST(test_r21_fenced_shard_leaves_the_group),
         TEST(test_r2_only_the_old_epoch_is_fenced),
+        TEST(test_p1_each_item_is_guarded),
         TEST(test_p1_never_more_than_allocated),
         TEST(test_p1_a_group_is_guarded_as_a_whole),
         TEST(test_r11_lock_time_out_writes_nothing),
