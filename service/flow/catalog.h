@@ -47,6 +47,9 @@ struct sale {
     bool allocated;           /* it was published once: shards and stock exist */
     struct sale_shard *shard; /* [shards] */
     struct sale_item *item;   /* [items], in order of creation */
+    /* Of sale_item: a hash table with open addressing, at most half full. */
+    const struct sale_item **by_sku;
+    unsigned by_sku_mask;
 };
 
 enum role { ROLE_NOBODY, ROLE_SHOPPER, ROLE_STOREFRONT, ROLE_OPERATOR };

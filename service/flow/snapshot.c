@@ -292,12 +292,34 @@ static int item_order(const void *a, const void *b)
     return x->no < y->no ? -1 : x->no > y->no;
 }
 
+/* Places of a table of n: a power of two, at most half of them taken. */
+static unsigned places_for(unsigned n)
+{
+    unsigned places = 2;
+    while (places < n * 2)
+        places *= 2;
+    return places;
+}
+
+static void index_items(struct loader *l, struct sale *sale)
+{
+    unsigned places = places_for(sale->items);
+    sale->by_sku = arena(l, places * sizeof(const struct sale_item *));
+    if (!sale->by_sku)
+        return;
+    sale->by_sku_mask = places - 1;
+    for (unsigned i = 0; i < sale->items; i++) {
+        unsigned at = shopper_hash(sale->item[i].sku) & sale->by_sku_mask;
+        while (sale->by_sku[at])
+            at = (at + 1) & sale->by_sku_mask;
+        sale->by_sku[at] = &sale->item[i];
+    }
+}
+
 static void index_sales(struct loader *l)
 {
     struct snapshot *s = l->s;
-    unsigned places = 16;
-    while (places < s->sales * 2)
-        places *= 2;
+    unsigned places = places_for(s->sales);
     s->by_id = arena(l, places * sizeof(const struct sale *));
     if (!s->by_id)
         return;
@@ -307,6 +329,7 @@ static void index_sales(struct loader *l)
         while (s->by_id[at])
             at = (at + 1) & s->by_id_mask;
         s->by_id[at] = &s->sale[i];
+        index_items(l, &s->sale[i]);
     }
     if (s->items > 0)
         qsort(s->item, s->items, sizeof(*s->item), item_order);

@@ -42,9 +42,10 @@ const struct sale *snapshot_sale_at(const struct snapshot *s, unsigned i)
 
 const struct sale_item *sale_item(const struct sale *sale, struct str sku)
 {
-    for (unsigned i = 0; i < sale->items; i++) {
-        if (str_equal(sale->item[i].sku, sku))
-            return &sale->item[i];
+    for (unsigned at = shopper_hash(sku) & sale->by_sku_mask; sale->by_sku[at];
+         at = (at + 1) & sale->by_sku_mask) {
+        if (str_equal(sale->by_sku[at]->sku, sku))
+            return sale->by_sku[at];
     }
     return NULL;
 }
