@@ -46,7 +46,7 @@ def cpu_us(pid):
     ticks = 0
     for one in family(pid):
         fields = pathlib.Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(int(field) for field in fields[11:15])  # its own, and that of children that ended
     return ticks * TICK_US
 
 
