@@ -221,6 +221,16 @@ static status_t count_units(vconn *c, args_t a, struct vout *out)
     return within_check(s) || sim_mutated("no-guard") ? ST_OK : ST_INTERNAL;
 }
 
+/* item, shard, epoch, units, units: a row that changes counts twice */
+static status_t count_together(vconn *c, args_t a, struct vout *out)
+{
+    const struct sql_val all[] = {a[3], a[0], a[1], a[2], a[3]};
+    uint64_t before = out->affected;
+    status_t st = count_units(c, all, out);
+    out->affected += out->affected - before;
+    return st;
+}
+
 /* held - ?, item, shard, held >= ? */
 static status_t give_back(vconn *c, args_t a, struct vout *out)
 {
@@ -395,6 +405,10 @@ const struct statement vsql_orders[] = {
     {"UPDATE shard_stock SET held = held + ? WHERE item = ? AND shard = ? AND epoch = ? AND "
      "held + ? <= allocated",
      5, true, count_units},
+    {"INSERT INTO shard_stock (item, shard, epoch, allocated, held, added) "
+     "VALUES (?, ?, ?, ?, ?, 0) ON DUPLICATE KEY UPDATE held = IF(epoch = VALUES(epoch) AND "
+     "held + VALUES(held) <= allocated, held + VALUES(held), held)",
+     5, true, count_together},
     {"UPDATE shard_stock SET held = held - ? WHERE item = ? AND shard = ? AND held >= ?", 4, true,
      give_back},
     {"SELECT epoch FROM shard_stock WHERE item = ? AND shard = ? FOR UPDATE", 2, false, lock_epoch},
