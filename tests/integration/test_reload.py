@@ -40,10 +40,13 @@ def test_log_level_and_access_log(reloadable):
     assert "Server-Timing" not in daemon.client.get("/livez").headers
     reload("access_log = all\n")
     assert daemon.events("request", offset) == []
-    daemon.client.get("/v1/sales")
-    assert daemon.wait_event("request", offset)["route"] == "GET /v1/sales"
+    # Each loop is told by a message of its own, and may answer before it has read it.
+
+    def logged():
+        daemon.client.get("/v1/sales")
+        return daemon.events("request", offset)
+    assert wait_until(logged)[0]["route"] == "GET /v1/sales"
     reload("log_level = debug\n")
-    # Every loop has it; a connection belongs to one.
     wait_until(lambda: "Server-Timing" in daemon.client.get("/livez").headers)
 
 
