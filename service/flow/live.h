@@ -7,8 +7,10 @@
  * None of it outlives the process, and nothing that was promised rests on it.
  *
  * Atomics, but for what one thread alone uses (said below) and the lock of recoveries. Created when
- * a sale is first loaded, kept until exit (a few hundred bytes and the filter per shard), so that
- * readers need no lock and no reference.
+ * a sale is first loaded, kept until exit (a few hundred bytes per shard), so that readers need no
+ * lock and no reference. The filter's addresses stay as well, but its memory (up to 8 MB per shard)
+ * goes back to the system when nobody has asked an ended sale for it lately (refresh.h): what was
+ * forgotten reads as nobody, and may be read meanwhile.
  */
 #pragma once
 
@@ -46,10 +48,16 @@ struct live_shard {
     unsigned swept_late;         /* sweeps since that moment; the sweep's alone */
     struct log_mark swept;       /* newest entry of ours at the last sweep; the sweep's alone */
     _Atomic bool filter_current; /* filter held everything at the last refresh */
+    _Atomic bool filter_used;    /* bits may be set: it takes memory */
+    _Atomic unsigned forgets;    /* how often its bits were taken away */
+    _Atomic bool asked;          /* a refusal wanted the filter since the last refresh */
+    int64_t wanted_until_us;     /* monotonic; till then it stays; the refresh's alone */
     _Atomic int64_t log;         /* entries in the intent log at the last refresh */
     _Atomic int64_t wins;        /* epoch << 40 | #wins that the filter includes; -1: none */
     uint32_t filter_bits;        /* power of two */
-    _Atomic uint64_t *filter;    /* bit = shopper's hash % filter_bits; bits are only ever set */
+    /* bit = shopper's hash % filter_bits; they are only ever set, but for live_filter_forget. Pages
+     * of its own, taken when first written. */
+    _Atomic uint64_t *filter;
 };
 
 struct live_sale {
@@ -70,6 +78,14 @@ enum status live_sale_create(uint32_t no, unsigned shards, unsigned items, int64
 void live_sale_destroy(struct live_sale **s);
 
 bool live_filter_has(const struct live_shard *s, uint32_t hash);
+/* Whether no bit is set, and none was taken away since s->forgets was `forgets`. For who refuses: he
+ * reads that number first, then whether the filter is complete (filter_current, an item's refuse),
+ * then this. */
+bool live_filter_lacks(const struct live_shard *s, uint32_t hash, unsigned forgets);
 void live_filter_set(struct live_shard *s, uint32_t hash);
 /* Adds Redis' bitmap (SETBIT order: bit 0 is the highest of byte 0). */
 void live_filter_merge(struct live_shard *s, struct str bitmap);
+/* Clears all bits and gives their memory back; the filter is no longer current. The items' `refuse`
+ * of this shard is false before, the caller's to do. Bits that are set meanwhile may go or stay.
+ * The refresh's thread. */
+void live_filter_forget(struct live_shard *s);

@@ -29,11 +29,13 @@ static struct {
     unsigned larges;
 } mem;
 
+void *__real_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset);
+
 void vmem_reset(void)
 {
     if (!mem.base) {
-        mem.base = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        mem.base = __real_mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (mem.base == MAP_FAILED)
             sim_abort("no memory for the arena");
     }
@@ -108,6 +110,9 @@ void *__wrap_malloc(size_t n);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *p, size_t n);
 void __wrap_free(void *p);
+void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset);
+int __wrap_munmap(void *p, size_t n);
+int __wrap_madvise(void *p, size_t n, int advice);
 
 void *__wrap_malloc(size_t n)
 {
@@ -135,4 +140,25 @@ void __wrap_free(void *p)
 {
     if (p)
         give(p);
+}
+
+void *__wrap_mmap(void *at, size_t n, int prot, int flags, int fd, off_t offset)
+{
+    if (at || !(flags & MAP_ANONYMOUS))
+        sim_abort("mmap of something else than memory");
+    return vmem_new(n);
+}
+
+int __wrap_munmap(void *p, size_t n)
+{
+    give(p);
+    return 0;
+}
+
+int __wrap_madvise(void *p, size_t n, int advice)
+{
+    if (advice != MADV_DONTNEED)
+        sim_abort("madvise for something else than forgetting");
+    memset(p, 0, n);
+    return 0;
 }

@@ -1,6 +1,7 @@
 /* vmem.h - memory of one schedule: everything is forgotten at once at its end, as a crash forgets.
  *
- * The linker leads malloc, calloc, realloc and free of the service here (--wrap).
+ * The linker leads malloc, calloc, realloc and free of the service here (--wrap), and mmap, munmap
+ * and madvise of anonymous memory.
  */
 #pragma once
 

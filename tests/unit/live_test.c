@@ -1,5 +1,5 @@
 /* live_test.c - the hints that threads share: filter of shoppers, in Redis' bit order, and its
- * size. */
+ * size; and what is left of it once it was forgotten. */
 #include "flow/live.h"
 
 #include <setjmp.h>
@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* One size for every instance and every epoch: changing it would send bits to other places. */
 static void test_filter_sizes(void **state)
@@ -149,12 +151,91 @@ static void test_merge_whole_and_too_long(void **state)
     live_sale_destroy(&s);
 }
 
+/* --- forgetting --------------------------------------------------------------------------------- */
+
+/* Pages of the filter that take memory. */
+static size_t resident(const struct live_shard *s)
+{
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = s->filter_bits / 8 / page;
+    unsigned char *in = calloc(pages, 1);
+    size_t n = 0;
+    assert_int_equal(mincore((void *)s->filter, pages * page, in), 0);
+    for (size_t i = 0; i < pages; i++)
+        n += in[i] & 1;
+    free(in);
+    return n;
+}
+
+static void test_forget_gives_all_back(void **state)
+{
+    struct live_sale *s = make(1, 1, 1 << 21);
+    struct live_shard *shard = &s->shard[0];
+    assert_int_equal(resident(shard), 0);
+    assert_false(atomic_load(&shard->filter_used));
+    for (uint32_t bit = 0; bit < shard->filter_bits; bit += 4096)
+        live_filter_set(shard, bit);
+    assert_true(atomic_load(&shard->filter_used));
+    assert_true(resident(shard) > 0);
+    atomic_store(&shard->filter_current, true);
+    atomic_store(&shard->wins, 7);
+    live_filter_forget(shard);
+    assert_int_equal(resident(shard), 0);
+    assert_int_equal(count(shard), 0);
+    assert_false(atomic_load(&shard->filter_used));
+    assert_false(
+        atomic_load(&shard->filter_current));        /* nothing may be refused for want of a bit */
+    assert_int_equal(atomic_load(&shard->wins), -1); /* and Redis' is to be read again */
+    live_sale_destroy(&s);
+}
+
+static void test_forgotten_filter_fills_again(void **state)
+{
+    struct live_sale *s = make(1, 1, 10);
+    struct live_shard *shard = &s->shard[0];
+    for (unsigned i = 0; i < 3; i++) {
+        live_filter_set(shard, 12345);
+        live_filter_merge(shard, STR("\x81"));
+        assert_int_equal(count(shard), 3);
+        assert_true(atomic_load(&shard->filter_used));
+        live_filter_forget(shard);
+        assert_int_equal(count(shard), 0);
+    }
+    live_filter_merge(shard, STR("\x01"));
+    assert_true(atomic_load(&shard->filter_used)); /* however they come */
+    assert_true(live_filter_has(shard, 7));
+    live_sale_destroy(&s);
+}
+
+/* A reader who is overtaken: the filter was complete when he began, and is complete again, but the
+ * bit he missed was away in between. */
+static void test_lacks_is_not_said_across_a_forgetting(void **state)
+{
+    struct live_sale *s = make(1, 1, 10);
+    struct live_shard *shard = &s->shard[0];
+    live_filter_set(shard, 3);
+    unsigned began = atomic_load(&shard->forgets);
+    assert_false(live_filter_lacks(shard, 3, began));
+    assert_true(live_filter_lacks(shard, 4, began));
+    live_filter_forget(shard);
+    atomic_store(&shard->filter_current, true);
+    assert_false(live_filter_lacks(shard, 3, began));
+    assert_false(live_filter_lacks(shard, 4, began));
+    assert_true(live_filter_lacks(shard, 4, atomic_load(&shard->forgets)));
+    live_sale_destroy(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_filter_sizes), cmocka_unit_test(test_new_sale),
-        cmocka_unit_test(test_set_has),      cmocka_unit_test(test_merge_in_redis_bit_order),
-        cmocka_unit_test(test_merge_adds),   cmocka_unit_test(test_merge_whole_and_too_long),
+        cmocka_unit_test(test_filter_sizes),
+        cmocka_unit_test(test_new_sale),
+        cmocka_unit_test(test_set_has),
+        cmocka_unit_test(test_merge_in_redis_bit_order),
+        cmocka_unit_test(test_merge_adds),
+        cmocka_unit_test(test_merge_whole_and_too_long),
+        cmocka_unit_test(test_forget_gives_all_back),
+        cmocka_unit_test(test_forgotten_filter_fills_again),
+        cmocka_unit_test(test_lacks_is_not_said_across_a_forgetting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
