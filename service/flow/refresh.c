@@ -9,10 +9,36 @@
 
 /* A sale is looked at from a minute before it opens until an hour after it ended. */
 enum { EARLY_MS = 60 * 1000, LATE_MS = 3600 * 1000 };
+/* An ended sale's filter stays for so long after its end and after whoever asks. */
+enum { KEEP_US = 10 * 1000 * 1000 };
 
 bool refresh_wants(const struct sale *sale, int64_t now)
 {
     return sale->allocated && now >= sale->starts_ms - EARLY_MS && now < sale->ends_ms + LATE_MS;
+}
+
+static void forget_filter(const struct sale *sale, unsigned shard)
+{
+    for (unsigned i = 0; i < sale->items; i++)
+        atomic_store(&sale->item[i].live[shard].refuse, false);
+    live_filter_forget(sale->shard[shard].live);
+}
+
+/* Recoveries and orders in flight fill filters of ended sales, too: each is looked at every time,
+ * and without Redis. */
+static void keep_filters(const struct sale *sale, int64_t now, struct gate_count *count)
+{
+    const int64_t now_us = clock_mono_us();
+    const bool ended = sale_phase(sale->state, sale->starts_ms, sale->ends_ms, now) == PHASE_ENDED;
+    for (unsigned k = 0; k < sale->shards; k++) {
+        struct live_shard *live = sale->shard[k].live;
+        if (!ended || (atomic_load(&live->asked) && atomic_exchange(&live->asked, false)))
+            live->wanted_until_us = now_us + KEEP_US;
+        if (now_us >= live->wanted_until_us && atomic_load(&live->filter_used))
+            forget_filter(sale, k);
+        if (atomic_load(&live->filter_used))
+            count->filter_bytes += live->filter_bits / 8;
+    }
 }
 
 /* What came before the peek is in the filter, and nobody can have won since an item had none left.
@@ -58,7 +84,8 @@ static enum status refresh_shard(struct session *s, const struct redis_identity 
     /* Wins count from 0 in each epoch, so the mark names both. */
     int64_t mark = (int64_t)((uint64_t)at->epoch << 40 | (uint64_t)view->wins);
     bool current = mark == atomic_load(&live->wins);
-    if (!current && over) {
+    bool wanted = clock_mono_us() < live->wanted_until_us;
+    if (!current && over && wanted) {
         st = gate_filter(s, sale, shard);
         if (st != ST_OK)
             return st;
@@ -96,10 +123,13 @@ enum status refresh_gates(struct session *s, struct gate_count *count)
     const struct snapshot *snap;
     struct redis_identity id; /* asked even when no sale is on: it is how readiness is known */
     enum status st = redis_session_identity(s->redis, &id);
-    if (st == ST_OK)
-        st = session_refresh(s, &snap);
+    enum status known = session_refresh(s, &snap);
     int64_t now = clock_wall_ms();
     *count = (struct gate_count){0};
+    for (unsigned i = 0; known == ST_OK && i < snapshot_sales(snap); i++)
+        keep_filters(snapshot_sale_at(snap, i), now, count);
+    if (st == ST_OK)
+        st = known;
     for (unsigned i = 0; st == ST_OK && i < snapshot_sales(snap); i++) {
         const struct sale *sale = snapshot_sale_at(snap, i);
         if (refresh_wants(sale, now))

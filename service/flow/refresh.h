@@ -2,6 +2,10 @@
  *
  * Brings the live hints up to date (units left; whether refusals may come from memory; the filter
  * of shoppers), and asks for the recovery of a shard whose gate is not what MariaDB says it is.
+ *
+ * The filter of an ended sale is forgotten once nobody has asked for it for 10 s, whenever the sale
+ * ended. Until an hour after the end it is loaded again when somebody asks: he is looked up in
+ * MariaDB, a crowd that comes with him is refused from memory.
  */
 #pragma once
 
@@ -18,6 +22,7 @@ bool refresh_wants(const struct sale *sale, int64_t now_ms);
  * MariaDB says. */
 struct gate_count {
     unsigned seen, open;
+    int64_t filter_bytes; /* of all sales' filters, as the look found them, less what it forgot */
 };
 
 /* One look at all of them. One thread at a time: the watch chore's.

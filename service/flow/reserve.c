@@ -156,7 +156,7 @@ void lane_acked(struct lane *lane)
 static bool known_sold_out(const struct sale *sale, const struct sale_item *item)
 {
     for (unsigned i = 0; i < sale->shards; i++) {
-        if (!atomic_load_explicit(&item->live[i].refuse, memory_order_relaxed))
+        if (!atomic_load_explicit(&item->live[i].refuse, memory_order_acquire))
             return false;
     }
     return true;
@@ -166,7 +166,8 @@ void reserve_submit(struct reserve *r, const struct sale *sale, const struct sal
                     struct purchase *p)
 {
     struct live_shard *live = sale->shard[p->row.hash % sale->shards].live;
-    if (known_sold_out(sale, item) && !live_filter_has(live, p->row.hash)) {
+    const unsigned forgets = atomic_load(&live->forgets);
+    if (known_sold_out(sale, item) && live_filter_lacks(live, p->row.hash, forgets)) {
         metrics_add(r->metrics, M_REFUSED_LOCALLY, 1);
         finish(r, p, BUY_REFUSED, ST_SOLD_OUT);
         return;
@@ -186,12 +187,22 @@ void reserve_submit(struct reserve *r, const struct sale *sale, const struct sal
     lane_push(lane, p);
 }
 
+/* Whether a shopper may hold something here, for all that memory knows. The filter may be given up
+ * under our eyes (live_filter_lacks). */
+static bool may_hold(struct live_shard *live, uint32_t hash)
+{
+    const unsigned forgets = atomic_load(&live->forgets);
+    /* Stored only when it changes: a crowd on every core is refused here. */
+    if (!atomic_load_explicit(&live->asked, memory_order_relaxed))
+        atomic_store_explicit(&live->asked, true, memory_order_relaxed);
+    return !atomic_load_explicit(&live->filter_current, memory_order_acquire) ||
+           !live_filter_lacks(live, hash, forgets);
+}
+
 void reserve_refuse(struct reserve *r, const struct sale *sale, struct purchase *p, enum status st)
 {
     struct live_shard *live = sale->shard[p->row.hash % sale->shards].live;
-    bool may_hold = !atomic_load_explicit(&live->filter_current, memory_order_relaxed) ||
-                    live_filter_has(live, p->row.hash);
-    if (st != ST_SALE_NOT_OPEN && p->explicit_key && may_hold) {
+    if (st != ST_SALE_NOT_OPEN && p->explicit_key && may_hold(live, p->row.hash)) {
         finish(r, p, BUY_LOOKUP, st);
         return;
     }

@@ -5,10 +5,11 @@
 
 #include <cmocka.h>
 
-/* A worker's purchases while their shard is rebuilt under them (rules R2, R22). The loop is the test's
- * own thread. */
+/* A worker's purchases while their shard is rebuilt under them (rules R2, R22), or its filter of
+ * shoppers is forgotten (R15). The loop is the test's own thread. */
 #include "rebuild_fixture.h"
 
+#include "flow/refresh.h"
 #include "flow/reserve.h"
 
 #include <event2/event.h>
@@ -300,6 +301,52 @@ static void test_nobody_gathers_for_another_sale(void **state)
     expect_told(&eve, 1, BUY_DURABLE, ST_OK);
 }
 
+/* --- refused from memory ------------------------------------------------------------------------ */
+
+/* What a purchase of an ended sale is told at once; key NULL: it names none. */
+static enum buy refused(uint32_t no, const char *shopper, const char *key)
+{
+    struct told t = {0};
+    const struct sale *sale = flow_look(&flow, no);
+    struct purchase *p = purchase_new(shop.reserve);
+    p->row = flow_row(&flow, sale, &(struct flow_wish){.shopper = shopper, .key = key});
+    p->done = on_bought;
+    p->arg = &t;
+    p->explicit_key = key != NULL;
+    purchase_seal(p);
+    reserve_refuse(shop.reserve, sale, p, ST_SALE_ENDED);
+    assert_int_equal(t.n, 1);
+    assert_int_equal(t.st[0], ST_SALE_ENDED);
+    return t.buy[0];
+}
+
+/* As long as the filter is not known to be complete, everybody is looked up: nobody is told that his
+ * order is none for want of a bit. */
+static void test_r15_ended_sale_with_a_forgotten_filter(void **state)
+{
+    struct gate_count count;
+    uint32_t no = busy_sale();
+    struct live_shard *live = flow_look(&flow, no)->shard[0].live;
+    assert_int_equal(sale_move(flow.s, 1, flow_look(&flow, no)->id, SALE_END), ST_OK);
+    flow_look(&flow, no);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(refresh_gates(flow.s, &count), ST_OK);
+        assert_false(atomic_load(&live->filter_current));
+        assert_int_equal(refused(no, "dan", NULL), BUY_REFUSED);
+        assert_false(atomic_load(&live->asked)); /* MariaDB could tell him nothing either */
+        assert_int_equal(refused(no, "ann", anns_key(no)), BUY_LOOKUP);
+        assert_int_equal(refused(no, "dan", "dans-8"), BUY_LOOKUP);
+        assert_true(atomic_load(&live->asked)); /* so the next look brings the filter */
+        assert_int_equal(refresh_gates(flow.s, &count), ST_OK);
+        assert_true(atomic_load(&live->filter_current));
+        assert_int_equal(refused(no, "ann", anns_key(no)), BUY_LOOKUP);
+        assert_int_equal(refused(no, "cid", "cids-1"), BUY_LOOKUP);
+        assert_int_equal(refused(no, "dan", "dans-8"), BUY_REFUSED);
+        atomic_store(&live->asked, false);
+        live->wanted_until_us = 0; /* a while later */
+    }
+}
+
 /* --- Redis cannot for a while ------------------------------------------------------------------ */
 
 /* It said no, so nothing was done: nothing to rebuild, and on it goes by itself. */
@@ -391,6 +438,7 @@ int main(void)
         cmocka_unit_test(test_guard_refuses_what_the_gate_gave_away),
         cmocka_unit_test(test_a_few_gather_while_ours_are_written),
         cmocka_unit_test(test_nobody_gathers_for_another_sale),
+        cmocka_unit_test(test_r15_ended_sale_with_a_forgotten_filter),
         cmocka_unit_test(test_misconf_passes),
         cmocka_unit_test(test_r10_acks_outlive_a_refused_call),
         cmocka_unit_test(test_function_flush),
