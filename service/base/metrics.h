@@ -97,6 +97,9 @@
     X(WEBHOOK_DEPTH, "webhook_depth", "Notifications waiting for their group.")            \
     X(READ_DEPTH, "order_read_depth", "Looks at orders waiting for their group.")          \
     X(OUTBOX_DEPTH, "outbox_depth", "Movements MariaDB has and Redis was not told.")       \
+    X(FILTER_BYTES, "filter_bytes",                                                        \
+      "Most that the filters of who holds something take in memory; ended sales give "     \
+      "theirs back.")                                                                      \
     X(LOG_DROPPED, "log_dropped", "Log lines dropped since the start.")                    \
     X(AUDIT_OK, "audit_ok",                                                                \
       "1 while no promise is seen broken. 0: log events audit_broken, shard_healed.")      \

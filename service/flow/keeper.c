@@ -43,6 +43,7 @@ static void watch_work(struct job *job, struct session *s)
     /* At first every gate is waited for; later, one that recovers leaves the others selling. */
     k->opened = k->opened || (gates == ST_OK && count.open == count.seen);
     bool open = k->opened && (count.seen == 0 || count.open > 0);
+    metrics_gauge_set(k->engine->metrics, MG_FILTER_BYTES, count.filter_bytes);
     warnings_look(s, &k->view->warnings);
     atomic_store(&k->view->sql, sql == ST_OK);
     atomic_store(&k->view->redis, gates == ST_OK);

@@ -73,6 +73,42 @@ def test_r15_a_winner_may_ask_again_whatever_became_of_the_sale(shop):
         assert shop.buy(sale, shopper, key=key).expect(201).json["id"] == order["id"]
 
 
+def test_r15_a_winner_may_ask_again_long_after_the_end(shop, shop_with):
+    """The memory that knows who holds nothing is given back once nobody asks (10 s), and comes again with
+    who does. He is looked up meanwhile; nobody who holds something is ever refused."""
+    own, stock, filter_bytes = shop_with(workers=1), 1 << 21, 8 << 20  # larger than all others together
+    sale, shopper, key = own.make_sale(stock=stock), unique("shopper-"), unique("key-")
+    order = own.buy(sale, shopper, key=key).expect(201).json
+
+    def is_kept():
+        return own.instance.metric("snapup_filter_bytes") >= filter_bytes
+
+    def a_loser_is_looked_up():
+        before = own.instance.metric("snapup_refused_locally_total")
+        own.buy(sale, key=unique("key-")).expect(409, "sale_ended")
+        return own.instance.metric("snapup_refused_locally_total") == before
+
+    def ask_again():
+        again = own.buy(sale, shopper, key=key).expect(201)
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert again.json == order
+
+    wait_until(is_kept)
+    own.sale_action(sale, "end").expect(200)
+    wait_until(lambda: own.buy(sale).code == "sale_ended")
+    ask_again()
+    wait_until(lambda: not a_loser_is_looked_up())
+    ask_again()
+    assert is_kept()
+    wait_until(lambda: not is_kept(), timeout=30)
+    assert a_loser_is_looked_up()
+    ask_again()
+    wait_until(lambda: not a_loser_is_looked_up())
+    ask_again()
+    wait_until(is_kept)
+    assert shop.assert_audit_ok(sale)["items"][0]["live"] == 1
+
+
 def test_refusals_are_not_remembered(shop):
     sale, shopper, key = shop.make_sale(stock=1), unique("shopper-"), unique("key-")
     blocker = shop.buy(sale).expect(201).json
