@@ -5,6 +5,7 @@
 #include "settings.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -22,7 +23,8 @@ enum {
     LOG_FLUSH_MS = 1000,
     /* What answers in flight may take of the grace, in percent; the rest is for the threads. */
     IN_FLIGHT_SHARE = 75,
-    HANDED_OVER_DELAY_MS = 1000 /* kept connections learn of the end by their next answer */
+    HANDED_OVER_DELAY_MS = 1000, /* kept connections learn of the end by their next answer */
+    LARGE_BYTES = 1024 * 1024    /* of a block of memory */
 };
 
 struct serving {
@@ -233,8 +235,17 @@ static void began(struct serving *s)
     sd_notify(false, "READY=1");
 }
 
+/* Large blocks are a filter of shoppers on its way (up to 8 MB), few and short-lived. Left to itself,
+ * glibc takes the first that is freed as a sign to keep as much for each thread that had one. */
+static void return_large_blocks(void)
+{
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BYTES);
+}
+
 enum status serve(struct app *app, char *error, size_t size)
 {
+    return_large_blocks();
     struct serving s = {.app = app, .log = app->engine.log, .signals_fd = open_signals()};
     if (s.signals_fd < 0) {
         snprintf(error, size, "no descriptor for signals");
