@@ -3,7 +3,9 @@
 #include "base/clock.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void new_id(struct sandbox *sb, const char *prefix, char out[ID_MAX + 1])
 {
@@ -51,7 +53,7 @@ enum status sandbox_trade(struct sandbox *sb, const struct trade_request *rq, st
     t->amount = rq->amount;
     copy(t->order, sizeof(t->order), rq->order);
     copy(t->currency, sizeof(t->currency), rq->currency);
-    new_id(sb, "sbx_", t->reference);
+    snprintf(t->reference, sizeof(t->reference), "sbx_%s", rq->payment + strlen("pay_"));
     /* Without memory for the timer a person can still press the button. */
     if (sb->conf->auto_ms >= 0) {
         (void)trade_set_timer(t, sb->base, sb->conf->auto_ms, on_approve, sb);

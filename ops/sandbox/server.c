@@ -127,33 +127,40 @@ static bool is_return_url(const char *text)
     return true;
 }
 
+/* Returns what is wrong, or NULL. */
+static const char *check_trade(const struct trade_request *rq)
+{
+    if (!is_prefixed_id(rq->payment, "pay_")) {
+        return "payment: want an id with pay_";
+    }
+    if (!is_prefixed_id(rq->order, "ord_")) {
+        return "order: want an id with ord_";
+    }
+    if (rq->amount <= 0) {
+        return "amount: want an integer above 0";
+    }
+    if (!is_currency(rq->currency)) {
+        return "currency: want three capital letters";
+    }
+    if (rq->return_url && !is_return_url(rq->return_url)) {
+        return "return_url: want an absolute http or https URL";
+    }
+    return NULL;
+}
+
 /* Strings of *out belong to j. Returns what is wrong, or NULL. */
 static const char *read_trade(const json_t *j, struct trade_request *out)
 {
-    const json_t *amount = json_object_get(j, "amount");
     const json_t *url = json_object_get(j, "return_url");
-    const char *payment = json_string_value(json_object_get(j, "payment"));
-    const char *order = json_string_value(json_object_get(j, "order"));
-    const char *currency = json_string_value(json_object_get(j, "currency"));
-    bool has_url = url && !json_is_null(url);
-    if (!is_prefixed_id(payment, "pay_")) {
-        return "payment: want an id with pay_";
-    }
-    if (!is_prefixed_id(order, "ord_")) {
-        return "order: want an id with ord_";
-    }
-    if (!json_is_integer(amount) || json_integer_value(amount) <= 0) {
-        return "amount: want an integer above 0";
-    }
-    if (!is_currency(currency)) {
-        return "currency: want three capital letters";
-    }
-    if (has_url && (!json_is_string(url) || !is_return_url(json_string_value(url)))) {
+    if (url && !json_is_null(url) && !json_is_string(url)) {
         return "return_url: want an absolute http or https URL";
     }
-    *out = (struct trade_request){payment, order, currency, has_url ? json_string_value(url) : NULL,
-                                  json_integer_value(amount)};
-    return NULL;
+    *out = (struct trade_request){json_string_value(json_object_get(j, "payment")),
+                                  json_string_value(json_object_get(j, "order")),
+                                  json_string_value(json_object_get(j, "currency")),
+                                  json_string_value(url),
+                                  json_integer_value(json_object_get(j, "amount"))};
+    return check_trade(out);
 }
 
 static void answer_trade(struct sandbox *sb, struct exchange *x, const struct trade_request *want)
@@ -199,16 +206,62 @@ static void post_trades(void *ctx, struct exchange *x)
     json_decref(j);
 }
 
-/* The trade of /pay/{payment}; answers 404 and returns NULL when there is none. */
+/* A link's strings, which a trade_request points into. */
+struct link_text {
+    char order[ID_MAX + 1], currency[4], amount[20], return_url[RETURN_URL_MAX + 1];
+};
+
+/* Whoever brings the merchant's signature brings what was signed. Returns what is wrong, or NULL. */
+static const char *read_link(struct str query, const char *payment, struct link_text *text,
+                             struct trade_request *out)
+{
+    char *end = NULL;
+    enum status url = query_get(query, "return_url", text->return_url, sizeof(text->return_url));
+    if (query_get(query, "order", text->order, sizeof(text->order)) != ST_OK ||
+        query_get(query, "amount", text->amount, sizeof(text->amount)) != ST_OK ||
+        query_get(query, "currency", text->currency, sizeof(text->currency)) != ST_OK ||
+        (url != ST_OK && url != ST_NOT_FOUND)) {
+        return "want order, amount, currency and perhaps return_url";
+    }
+    *out = (struct trade_request){payment, text->order, text->currency,
+                                  url == ST_OK ? text->return_url : NULL,
+                                  strtoll(text->amount, &end, 10)};
+    return *end == '\0' ? check_trade(out) : "amount: want an integer above 0";
+}
+
+/* Opens the trade that the page's signed query tells of. */
+static struct trade *open_trade(struct sandbox *sb, struct exchange *x, const char *payment)
+{
+    struct link_text text;
+    struct trade_request want;
+    struct trade *t = NULL;
+    struct str query = x->head->query;
+    if (!websign_link_holds(sb->key, str_from(payment), query)) {
+        answer_problem(sb, x, ST_BAD_SIGNATURE, "this page was not signed by the merchant");
+        return NULL;
+    }
+    const char *why = read_link(query, payment, &text, &want);
+    if (why) {
+        answer_problem(sb, x, ST_INVALID_REQUEST, why);
+    } else if (sandbox_trade(sb, &want, &t) != ST_OK) {
+        answer_problem(sb, x, ST_OVERLOADED, "no room for another trade");
+    }
+    return t;
+}
+
+/* The trade of /pay/{payment}, opened if it is new; NULL: the problem is answered. */
 static struct trade *find_trade(struct sandbox *sb, struct exchange *x)
 {
     char payment[ID_MAX + 1];
     struct str id = x->match.param[0];
-    struct trade *t = NULL;
-    if (id_valid(id) && id.n < sizeof(payment)) {
+    bool is_id = id_valid(id) && id.n < sizeof(payment);
+    if (is_id) {
         memcpy(payment, id.p, id.n);
         payment[id.n] = '\0';
-        t = trades_find(&sb->trades, payment);
+    }
+    struct trade *t = is_id ? trades_find(&sb->trades, payment) : NULL;
+    if (!t && is_id && x->head->query.n > 0) {
+        return open_trade(sb, x, payment);
     }
     if (!t) {
         answer_problem(sb, x, ST_PAYMENT_NOT_FOUND, "no trade for this payment");

@@ -31,7 +31,7 @@ enum trade_state {
 struct trade {
     char payment[ID_MAX + 1];
     char order[ID_MAX + 1];
-    char reference[ID_MAX + 1]; /* sbx_…, ours */
+    char reference[ID_MAX + 1]; /* sbx_ and the payment's number: known before the trade is */
     char event[ID_MAX + 1];     /* evt_…, set when settled; the same for every try */
     char currency[4];
     int64_t amount;   /* minor units */

@@ -43,6 +43,7 @@ static void submit_try(struct api_job *job)
     }
     t->wish = (struct payment_wish){.order = job->id,
                                     .scope = api_job_scope(job),
+                                    .action = (enum payment_action)job->number,
                                     .return_url = str_from(job->text),
                                     .id = uid_make(api->ids, clock_wall_ms())};
     t->wish.channel = channel_find(api->engine->channels, str_from(job->sku), &t->wish.state);
@@ -76,18 +77,26 @@ static bool return_url_fits(struct str url)
     return http;
 }
 
-/* The channel's name goes into job->sku, the URL into job->text. */
+/* The channel's name goes into job->sku, the action into job->number, the URL into job->text. */
 static bool read_wish(struct api_job *job, struct str body, struct body_error *e)
 {
-    static const char *const names[] = {"channel", "return_url", NULL};
-    struct str channel, url;
+    static const char *const names[] = {"channel", "action", "return_url", NULL};
+    struct str channel, action, url;
     json_t *root = body_parse(body, true, e);
     bool fits = root && body_only(root, "", names, e) &&
                 body_text(root, "", "channel", false, 1, 16, &channel, e) &&
+                body_text(root, "", "action", false, 1, 16, &action, e) &&
                 body_text(root, "", "return_url", false, 1, RETURN_URL_MAX, &url, e);
     if (fits && !return_url_fits(url)) {
         *e = (struct body_error){"return_url", "This is no http or https URL."};
         fits = false;
+    }
+    if (fits) {
+        job->number = action.n > 0 ? payment_action_of(action) : PAYMENT_BY_REDIRECT;
+        if (job->number == PAYMENT_ACTION_NONE) {
+            *e = (struct body_error){"action", "This is neither redirect nor qr_code."};
+            fits = false;
+        }
     }
     if (fits) {
         if (channel.n == 0)

@@ -21,6 +21,25 @@ static void key_str(struct buf *b, const char *name, struct str v)
     buf_json(b, v);
 }
 
+static void render_action(struct buf *b, const struct payment *p)
+{
+    const struct str url = str_from(p->action_url);
+    if (p->state != PAYMENT_PENDING || url.n == 0) {
+        BUF_LIT(b, ",\"action\":{\"type\":\"none\"}");
+        return;
+    }
+    if (p->action == PAYMENT_BY_QR_CODE) {
+        BUF_LIT(b, ",\"action\":{\"type\":\"qr_code\"");
+        key_str(b, "qr_code", url);
+    } else {
+        BUF_LIT(b, ",\"action\":{\"type\":\"redirect\"");
+        key_str(b, "redirect", url);
+        key_str(b, "url", url);
+    }
+    key_str(b, "sandbox_url", url);
+    buf_char(b, '}');
+}
+
 void render_payment(struct buf *b, const struct payment *p)
 {
     BUF_LIT(b, "{\"object\":\"payment\",\"id\":");
@@ -33,16 +52,7 @@ void render_payment(struct buf *b, const struct payment *p)
     KEY(b, "amount");
     buf_int(b, p->amount);
     key_str(b, "currency", str_from(p->currency));
-    struct str url = str_from(p->action_url);
-    if (p->state == PAYMENT_PENDING && url.n > 0) {
-        BUF_LIT(b, ",\"action\":{\"type\":\"redirect\"");
-        key_str(b, "redirect", url);
-        key_str(b, "url", url);
-        key_str(b, "sandbox_url", url);
-        buf_char(b, '}');
-    } else {
-        BUF_LIT(b, ",\"action\":{\"type\":\"none\"}");
-    }
+    render_action(b, p);
     KEY(b, "created_at");
     buf_json_time(b, p->created_ms);
     buf_char(b, '}');

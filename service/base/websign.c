@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { ELEMENTS_MAX = 16, TIME_DIGITS_MAX = 12, MADE_MAX = 96 };
+enum { ELEMENTS_MAX = 16, TIME_DIGITS_MAX = 12, MADE_MAX = 96, LINK_SUBJECT_MAX = 64 };
 
 #define TIME_MAX_S INT64_C(999999999999) /* what TIME_DIGITS_MAX digits hold */
 
@@ -117,4 +117,38 @@ size_t websign_make(const struct hmac_key *key, struct str body, int64_t now_s, 
     n += hex_encode((struct str){(const char *)mac, sizeof(mac)}, out + n);
     out[n] = '\0';
     return n;
+}
+
+static void sign_link(const struct hmac_key *key, struct str subject, struct str query,
+                      uint8_t mac[SHA256_LEN])
+{
+    char about[LINK_SUBJECT_MAX + 1];
+    assert(subject.n <= LINK_SUBJECT_MAX);
+    memcpy(about, subject.p, subject.n);
+    about[subject.n] = '?';
+    hmac_sha256_2(key, (struct str){about, subject.n + 1}, query, mac);
+}
+
+void websign_link(const struct hmac_key *key, struct str subject, struct str query,
+                  char out[WEBSIGN_LINK_LEN + 1])
+{
+    uint8_t mac[SHA256_LEN];
+    sign_link(key, subject, query, mac);
+    size_t n = base64url_encode((struct str){(const char *)mac, sizeof(mac)}, out);
+    assert(n == WEBSIGN_LINK_LEN);
+    out[n] = '\0';
+}
+
+bool websign_link_holds(const struct hmac_key *key, struct str subject, struct str query)
+{
+    static const char member[] = "&sign=";
+    const size_t tail = sizeof(member) - 1 + WEBSIGN_LINK_LEN;
+    uint8_t mac[SHA256_LEN], said[SHA256_LEN + 1];
+    if (subject.n > LINK_SUBJECT_MAX || query.n <= tail ||
+        memcmp(query.p + query.n - tail, member, sizeof(member) - 1) != 0 ||
+        base64url_decode((struct str){query.p + query.n - WEBSIGN_LINK_LEN, WEBSIGN_LINK_LEN}, said,
+                         sizeof(said)) != SHA256_LEN)
+        return false;
+    sign_link(key, subject, (struct str){query.p, query.n - tail}, mac);
+    return bytes_equal_ct(mac, said, SHA256_LEN);
 }

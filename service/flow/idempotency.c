@@ -240,10 +240,16 @@ struct answer_row {
     struct str body;
 };
 
-/* An UPDATE in fact, for the rows are there: MariaDB takes an array of INSERTs as one statement and
- * runs one of UPDATEs one after the other. */
-static enum status update_answers(struct session *s, struct answer_row *r, unsigned n)
+static enum status write_answers(struct session *s, const char *text,
+                                 const struct idem_answer *answers, unsigned n)
 {
+    int64_t now = clock_wall_ms();
+    struct answer_row *r = malloc(n * sizeof(*r));
+    if (!r)
+        return ST_OVERLOADED;
+    for (unsigned i = 0; i < n; i++)
+        r[i] = (struct answer_row){claim_row_of(answers[i].key, &answers[i].resource, now),
+                                   answers[i].status, answers[i].body};
     const struct claim_row *k = &r->claim;
     const size_t stride = sizeof(*r);
     const struct sql_col cols[] = {{SQL_C_U32, &k->storefront, stride, 0},
@@ -255,24 +261,27 @@ static enum status update_answers(struct session *s, struct answer_row *r, unsig
                                    {SQL_C_U32, &r->status, stride, 0},
                                    {SQL_C_VAR, &r->body, stride, 0},
                                    {SQL_C_I64, &k->started_ms, stride, 0}};
-    return sql_run_bulk(s->sql,
-                        "INSERT INTO idempotency (storefront, caller, route, idem, fingerprint, "
-                        "resource, status, body, started_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
-                        "ON DUPLICATE KEY UPDATE status = VALUES(status), body = VALUES(body)",
-                        cols, 9, n, NULL, NULL, NULL);
+    enum status st = sql_run_bulk(s->sql, text, cols, 9, n, NULL, NULL, NULL);
+    free(r);
+    return st;
 }
+
+#define INSERT_ANSWERS                                                        \
+    "INSERT INTO idempotency (storefront, caller, route, idem, fingerprint, " \
+    "resource, status, body, started_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 enum status idem_finish_group(struct session *s, const struct idem_answer *answers, unsigned n)
 {
-    int64_t now = clock_wall_ms();
-    struct answer_row *rows = malloc(n * sizeof(*rows));
-    if (!rows)
-        return ST_OVERLOADED;
-    for (unsigned i = 0; i < n; i++)
-        rows[i] = (struct answer_row){claim_row_of(answers[i].key, &answers[i].resource, now),
-                                      answers[i].status, answers[i].body};
     CRASH_POINT(idem_before_finish);
-    enum status st = update_answers(s, rows, n);
-    free(rows);
-    return st;
+    /* An UPDATE in fact, for the rows are there: MariaDB takes an array of INSERTs as one statement
+     * and runs one of UPDATEs one after the other. */
+    return write_answers(s,
+                         INSERT_ANSWERS
+                         " ON DUPLICATE KEY UPDATE status = VALUES(status), body = VALUES(body)",
+                         answers, n);
+}
+
+enum status idem_claim_group(struct session *s, const struct idem_answer *answers, unsigned n)
+{
+    return write_answers(s, INSERT_ANSWERS, answers, n);
 }

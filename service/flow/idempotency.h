@@ -39,7 +39,9 @@ void idem_finish(struct session *s, const struct idem_key *key, uint16_t status,
  * (logged), and the key has to wait for its time. */
 bool idem_abandon(struct session *s, const struct idem_key *key, enum status st);
 
-/* The same for many keys at once, inside a transaction of the caller's, whose end is theirs. */
+/* The same for many keys at once, inside a transaction of the caller's, whose end is theirs.
+ * begin_group ─▶ work ─▶ finish_group; or work, then claim_group alone, where keys that were here
+ * before may cost the work. */
 struct idem_claim {
     const struct idem_key *key; /* given */
     struct idem out;            /* in: resource, the id to choose */
@@ -49,13 +51,17 @@ struct idem_claim {
 STATUS_MUSTCHECK
 enum status idem_begin_group(struct session *s, struct idem_claim *claims, unsigned n);
 struct idem_answer {
-    const struct idem_key *key; /* given, and claimed */
+    const struct idem_key *key; /* given */
     struct uid resource;
     uint16_t status;
     struct str body;
 };
 STATUS_MUSTCHECK
 enum status idem_finish_group(struct session *s, const struct idem_answer *answers, unsigned n);
+/* Claims the keys and keeps their answers; status 0 claims alone. ST_DUPLICATE: a key was here
+ * before, and the transaction is not to be committed. */
+STATUS_MUSTCHECK
+enum status idem_claim_group(struct session *s, const struct idem_answer *answers, unsigned n);
 
 /* First half of SHA-256: key and fingerprint. */
 void idem_hash(struct str a, struct str b, uint8_t out[KEY_LEN]);

@@ -5,6 +5,7 @@
 #include "flow/jobs.h"
 #include "redis/row.h"
 #include "rules/order_state.h"
+#include "rules/payment_action.h"
 #include "rules/payment_state.h"
 
 enum { ORDER_PAYMENTS_MAX = 20, LIST_MAX = 100, SHOPPER_MAX = 64 };
@@ -12,6 +13,7 @@ enum { ORDER_PAYMENTS_MAX = 20, LIST_MAX = 100, SHOPPER_MAX = 64 };
 struct payment {
     struct uid id, order;
     enum payment_state state;
+    enum payment_action action;
     int64_t amount, created_ms;
     char channel[17], phase[17], currency[4], channel_ref[65];
     char action_url[513];

@@ -1,9 +1,11 @@
-/* Attempts to pay: many in one transaction, before and after the channel is told.
+/* Attempts to pay: many in one transaction.
  *
- *   job ──▶ claim keys, lock orders, find open attempts, INSERT, COMMIT ──▶ channel (pay/)
- *           payment_record.c                                                  │
- *   answer ◀── COMMIT, keep answers under keys, note what the channel said ◀──┘
- *              payment_note.c
+ *   job ──▶ lock orders, find open attempts, INSERT, keep answers under keys, COMMIT ──▶ answer
+ *           payment_record.c                                                    │
+ *                                                  the channel has to be told: pay/
+ *                                                                               │
+ *             answer ◀── COMMIT, keep answers, note what the channel said ◀─────┘
+ *                        payment_note.c
  *
  * No transaction is open while a channel is asked. */
 #include "flow/engine.h"
@@ -24,6 +26,7 @@ struct bulk_row making_row_of(const struct payment *p)
                              .action_url = str_from(p->action_url),
                              .return_url = str_from(p->return_url),
                              .state = p->state,
+                             .action = p->action,
                              .amount = p->amount,
                              .created_ms = p->created_ms};
 }
@@ -38,7 +41,7 @@ enum status making_run(struct making *m, const char *text, unsigned n, uint64_t 
         {SQL_C_I64, &r->created_ms, stride, 0}, {SQL_C_VAR, &r->channel, stride, 0},
         {SQL_C_VAR, &r->phase, stride, 0},      {SQL_C_VAR, &r->currency, stride, 0},
         {SQL_C_VAR, &r->ref, stride, 0},        {SQL_C_VAR, &r->action_url, stride, 0},
-        {SQL_C_VAR, &r->return_url, stride, 0}};
+        {SQL_C_VAR, &r->return_url, stride, 0}, {SQL_C_U32, &r->action, stride, 0}};
     return sql_run_bulk(m->s->sql, text, cols, sizeof(cols) / sizeof(cols[0]), n, NULL, NULL,
                         changed);
 }
@@ -69,6 +72,13 @@ void making_refuse(struct making *m, unsigned i, enum status why)
     m->step[i] = STEP_ENDED;
     if (making_has_key(t))
         idem_abandon(m->s, t->key, why);
+}
+
+void making_take_answer(struct payment *p, const struct channel_answer *said)
+{
+    p->state = PAYMENT_PENDING;
+    memcpy(p->action_url, said->url, sizeof(p->action_url));
+    memcpy(p->channel_ref, said->ref, sizeof(p->channel_ref));
 }
 
 void making_keep_answer(struct making *m, struct payment_try *t)

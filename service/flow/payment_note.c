@@ -21,7 +21,7 @@ static enum status note_all(struct making *m, unsigned n)
      * and runs one of UPDATEs one after the other. Each changed row counts twice. */
     enum status st = making_run(m,
                                 "INSERT INTO payments (" PAYMENT_COLUMNS ") "
-                                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON DUPLICATE KEY UPDATE "
+                                "VALUES " MAKING_VALUES " ON DUPLICATE KEY UPDATE "
                                 "action_url = IF(state = 1, VALUES(action_url), action_url), "
                                 "channel_ref = IF(state = 1, VALUES(channel_ref), channel_ref), "
                                 "state = IF(state = 1, 2, state)",
@@ -33,15 +33,6 @@ static enum status note_all(struct making *m, unsigned n)
         m->id[i] = m->row[i].id;
     n = id_list_sort(m->id, n);
     return id_list_run(m->s->sql, &list, NULL, 0, m->id, n, making_on_same_id, m, NULL);
-}
-
-/* What the answer will be unless making_on_same_id finds another. */
-static void take_answer(struct payment_try *t)
-{
-    struct payment *p = &t->out;
-    p->state = PAYMENT_PENDING;
-    memcpy(p->action_url, t->call.answer.url, sizeof(p->action_url));
-    memcpy(p->channel_ref, t->call.answer.ref, sizeof(p->channel_ref));
 }
 
 static enum status note_once(void *ctx, struct job **jobs, unsigned n, bool careful)
@@ -60,7 +51,8 @@ static enum status note_once(void *ctx, struct job **jobs, unsigned n, bool care
             making_refuse(m, i, ST_UNAVAILABLE);
             continue;
         }
-        take_answer(t);
+        /* The answer unless making_on_same_id finds another. */
+        making_take_answer(&t->out, &t->call.answer);
         m->row[noted++] = making_row_of(&t->out);
     }
     if (noted > 0)

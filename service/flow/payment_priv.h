@@ -19,7 +19,7 @@ enum step {
 struct bulk_row {
     struct uid id, order;
     struct str channel, phase, currency, ref, action_url, return_url;
-    uint32_t state;
+    uint32_t state, action;
     int64_t amount, created_ms;
 };
 
@@ -28,9 +28,10 @@ struct making {
     const struct snapshot *snap;
     struct payment_try *t[PAYMENT_GROUP_MAX];
     enum step step[PAYMENT_GROUP_MAX];
-    unsigned n, orders, claims, answers;
-    struct uid id[PAYMENT_GROUP_MAX]; /* a list of either, while it is asked for */
-    struct order order[PAYMENT_GROUP_MAX];
+    unsigned n, keyed, orders, claims, answers;
+    struct uid id[PAYMENT_GROUP_MAX]; /* of payments, while they are asked for */
+    struct uid order_id[PAYMENT_GROUP_MAX];
+    struct order order[PAYMENT_GROUP_MAX]; /* of order_id[] */
     struct idem_claim claim[PAYMENT_GROUP_MAX];
     struct payment_try *claimant[PAYMENT_GROUP_MAX];
     struct idem_answer answer[PAYMENT_GROUP_MAX];
@@ -40,7 +41,8 @@ struct making {
 extern const struct group_kind payment_recording, payment_noting;
 
 struct bulk_row making_row_of(const struct payment *p);
-/* Runs text over the first n of m->row; columns in the order of PAYMENT_COLUMNS. */
+#define MAKING_VALUES "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" /* of PAYMENT_COLUMNS */
+/* Runs text, with MAKING_VALUES in it, over the first n of m->row. */
 STATUS_MUSTCHECK
 enum status making_run(struct making *m, const char *text, unsigned n, uint64_t *changed);
 /* A row of PAYMENT_COLUMNS becomes `out` of the open tries with its id. arg: the making. */
@@ -49,6 +51,8 @@ bool making_on_same_id(void *arg, const struct sql_val *c, unsigned n);
 bool making_has_key(const struct payment_try *t);
 /* Refusals free their keys. */
 void making_refuse(struct making *m, unsigned i, enum status why);
+/* It is known where the shopper pays. */
+void making_take_answer(struct payment *p, const struct channel_answer *said);
 /* Renders the try's answer, which making_finish_keys keeps under its key. */
 void making_keep_answer(struct making *m, struct payment_try *t);
 STATUS_MUSTCHECK

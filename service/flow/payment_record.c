@@ -1,4 +1,8 @@
-/* Attempts to pay before the channel is told of them: claimed, recorded, then told.
+/* Attempts to pay, recorded; where the channel need not be told, answered by that.
+ *
+ * Nearly all wishes are new and come true, so a group first takes that for granted and writes its
+ * keys last, with their answers. A key that was here before, or a refusal, whose key may have an
+ * answer from before, and it is run again carefully: keys first.
  *
  * An order's lock keeps two wishes for it apart; ids are locked in order, and orders before payments,
  * as webhooks.c does. */
@@ -12,15 +16,24 @@ _Static_assert((int)PAYMENT_GROUP_MAX <= (int)ID_LIST_MAX, "a group's ids are on
 
 /* --- keys ------------------------------------------------------------------------------------- */
 
+static void open_tries(struct making *m)
+{
+    m->keyed = 0;
+    for (unsigned i = 0; i < m->n; i++) {
+        struct payment_try *t = m->t[i];
+        t->id = t->wish.id;
+        t->replayed = false;
+        t->st = ST_OK;
+        m->step[i] = STEP_OPEN;
+        m->keyed += making_has_key(t);
+    }
+}
+
 static enum status claim_keys(struct making *m)
 {
     m->claims = 0;
     for (unsigned i = 0; i < m->n; i++) {
         struct payment_try *t = m->t[i];
-        t->id = t->wish.id;
-        t->resumed = t->replayed = false;
-        t->st = ST_OK;
-        m->step[i] = STEP_OPEN;
         if (!making_has_key(t))
             continue;
         buf_reset(t->body);
@@ -33,7 +46,6 @@ static enum status claim_keys(struct making *m)
         struct payment_try *t = m->claimant[i];
         t->st = m->claim[i].st;
         t->id = m->claim[i].out.resource;
-        t->resumed = m->claim[i].out.resumed;
         t->replayed = t->st == ST_OK && m->claim[i].out.replay;
     }
     for (unsigned i = 0; i < m->n; i++)
@@ -42,16 +54,33 @@ static enum status claim_keys(struct making *m)
     return st;
 }
 
+/* Their answers, as far as they are known. */
+static enum status write_keys(struct making *m, bool careful)
+{
+    for (unsigned i = 0; i < m->n; i++) {
+        struct payment_try *t = m->t[i];
+        if (m->step[i] == STEP_ENDED)
+            continue;
+        if (t->out.state != PAYMENT_CREATED)
+            making_keep_answer(m, t);
+        else if (!careful && making_has_key(t))
+            m->answer[m->answers++] = (struct idem_answer){t->key, t->id, 0, STR("")};
+    }
+    if (careful)
+        return making_finish_keys(m);
+    return m->answers == 0 ? ST_OK : idem_claim_group(m->s, m->answer, m->answers);
+}
+
 /* --- what is there ---------------------------------------------------------------------------- */
 
-/* Tries taken up again, and in a careful run all: what was recorded of them. */
-static enum status read_resumed(struct making *m, bool careful)
+/* What was recorded of the very same tries. */
+static enum status read_earlier(struct making *m)
 {
     static const struct id_list list = ID_LIST(
         "SELECT " PAYMENT_COLUMNS " FROM payments FORCE INDEX (PRIMARY) WHERE id IN (", ")");
     unsigned n = 0;
     for (unsigned i = 0; i < m->n; i++)
-        if (m->step[i] == STEP_OPEN && (careful || m->t[i]->resumed))
+        if (m->step[i] == STEP_OPEN)
             m->id[n++] = m->t[i]->id;
     if (n == 0)
         return ST_OK;
@@ -62,7 +91,7 @@ static enum status read_resumed(struct making *m, bool careful)
 static bool on_order(void *arg, const struct sql_val *c, unsigned n)
 {
     struct making *m = arg;
-    unsigned at = id_list_find(m->id, m->orders, c[0].s.p);
+    unsigned at = id_list_find(m->order_id, m->orders, c[0].s.p);
     if (at < m->orders)
         order_from_row(&m->order[at], c);
     return true;
@@ -73,15 +102,11 @@ static enum status lock_orders(struct making *m)
     static const struct id_list list =
         ID_LIST("SELECT " ORDER_COLUMNS " FROM orders FORCE INDEX (PRIMARY) WHERE id IN (",
                 ") ORDER BY id FOR UPDATE");
-    unsigned n = 0;
     for (unsigned i = 0; i < m->n; i++)
-        if (m->step[i] == STEP_OPEN)
-            m->id[n++] = m->t[i]->wish.order;
-    m->orders = id_list_sort(m->id, n);
+        m->order_id[i] = m->t[i]->wish.order;
+    m->orders = id_list_sort(m->order_id, m->n);
     memset(m->order, 0, m->orders * sizeof(m->order[0]));
-    if (n == 0)
-        return ST_OK;
-    return id_list_run(m->s->sql, &list, NULL, 0, m->id, m->orders, on_order, m, NULL);
+    return id_list_run(m->s->sql, &list, NULL, 0, m->order_id, m->orders, on_order, m, NULL);
 }
 
 static bool on_open_attempt(void *arg, const struct sql_val *c, unsigned n)
@@ -102,10 +127,15 @@ static bool on_open_attempt(void *arg, const struct sql_val *c, unsigned n)
 
 /* --- what is wanted --------------------------------------------------------------------------- */
 
+static const struct order *order_of(const struct making *m, const struct payment_wish *wish)
+{
+    return &m->order[id_list_find(m->order_id, m->orders, wish->order.b)];
+}
+
 static enum status judge(struct making *m, const struct payment_wish *wish)
 {
     const struct sale_item *item;
-    const struct order *o = &m->order[id_list_find(m->id, m->orders, wish->order.b)];
+    const struct order *o = order_of(m, wish);
     bool found = uid_equal(&o->id, &wish->order);
     const struct sale *sale = found ? snapshot_item(m->snap, o->item, &item) : NULL;
     if (!sale || !order_in_scope(o, &wish->scope))
@@ -115,7 +145,7 @@ static enum status judge(struct making *m, const struct payment_wish *wish)
     return ST_OK;
 }
 
-static enum status judge_all(struct making *m)
+static enum status judge_all(struct making *m, bool careful)
 {
     static const struct id_list list =
         ID_LIST("SELECT " PAYMENT_COLUMNS " FROM payments FORCE INDEX (by_order) "
@@ -123,12 +153,12 @@ static enum status judge_all(struct making *m)
                 ")");
     for (unsigned i = 0; i < m->n; i++) {
         enum status st = m->step[i] == STEP_OPEN ? judge(m, &m->t[i]->wish) : ST_OK;
+        if (st != ST_OK && !careful && making_has_key(m->t[i]))
+            return ST_DUPLICATE; /* if it is */
         if (st != ST_OK)
             making_refuse(m, i, st);
     }
-    if (m->orders == 0)
-        return ST_OK;
-    return id_list_run(m->s->sql, &list, NULL, 0, m->id, m->orders, on_open_attempt, m, NULL);
+    return id_list_run(m->s->sql, &list, NULL, 0, m->order_id, m->orders, on_open_attempt, m, NULL);
 }
 
 static void copy_text(char *out, size_t size, struct str v)
@@ -138,21 +168,37 @@ static void copy_text(char *out, size_t size, struct str v)
     out[n] = '\0';
 }
 
+static struct channel_trade trade_of(const struct payment *p)
+{
+    struct channel_trade trade = {.payment = p->id,
+                                  .order = p->order,
+                                  .action = p->action,
+                                  .amount = p->amount,
+                                  .return_url = str_from(p->return_url)};
+    memcpy(trade.currency, p->currency, sizeof(p->currency));
+    return trade;
+}
+
 static void fill_new(struct making *m, struct payment_try *t)
 {
     const struct sale_item *item;
-    const struct order *o = &m->order[id_list_find(m->id, m->orders, t->wish.order.b)];
+    const struct order *o = order_of(m, &t->wish);
     const struct sale *sale = snapshot_item(m->snap, o->item, &item);
     struct payment *p = &t->out;
     *p = (struct payment){.id = t->id,
                           .order = o->id,
                           .state = PAYMENT_CREATED,
+                          .action = t->wish.action,
                           .amount = o->amount,
                           .created_ms = clock_wall_ms(),
                           .phase = "full"};
     copy_text(p->channel, sizeof(p->channel), str_from(t->wish.channel->name));
     copy_text(p->return_url, sizeof(p->return_url), t->wish.return_url);
     memcpy(p->currency, sale->currency, sizeof(p->currency));
+    const struct channel_trade trade = trade_of(p);
+    struct channel_answer page;
+    if (t->wish.channel->page(t->wish.state, &trade, &page))
+        making_take_answer(p, &page);
 }
 
 /* The first of those that want the same. */
@@ -191,7 +237,7 @@ static enum status insert_new(struct making *m)
         return ST_OK;
     return making_run(m,
                       "INSERT INTO payments (" PAYMENT_COLUMNS ") "
-                      "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                      "VALUES " MAKING_VALUES,
                       n, NULL);
 }
 
@@ -206,20 +252,18 @@ static enum status record_once(void *ctx, struct job **jobs, unsigned n, bool ca
         st = sql_begin(m->s->sql);
     if (st != ST_OK)
         return st;
-    st = claim_keys(m);
+    open_tries(m);
+    st = lock_orders(m);
+    if (st == ST_OK && careful)
+        st = claim_keys(m);
+    if (st == ST_OK && careful)
+        st = read_earlier(m);
     if (st == ST_OK)
-        st = read_resumed(m, careful);
-    if (st == ST_OK)
-        st = lock_orders(m);
-    if (st == ST_OK)
-        st = judge_all(m);
+        st = judge_all(m, careful);
     if (st == ST_OK)
         st = insert_new(m);
-    for (unsigned i = 0; i < n && st == ST_OK; i++)
-        if (m->step[i] == STEP_KNOWN && m->t[i]->out.state != PAYMENT_CREATED)
-            making_keep_answer(m, m->t[i]);
     if (st == ST_OK)
-        st = making_finish_keys(m);
+        st = write_keys(m, careful);
     return making_end(m, st);
 }
 
@@ -240,12 +284,7 @@ static void tell(struct session *s, struct payment_try *t)
     const struct payment *p = &t->out;
     t->engine = s->engine;
     t->call_us = clock_mono_us();
-    t->call = (struct channel_call){.trade = {.payment = p->id,
-                                              .order = p->order,
-                                              .amount = p->amount,
-                                              .return_url = str_from(p->return_url)},
-                                    .ended = on_told};
-    memcpy(t->call.trade.currency, p->currency, sizeof(p->currency));
+    t->call = (struct channel_call){.trade = trade_of(p), .ended = on_told};
     CRASH_POINT(payment_before_call);
     t->wish.channel->create(t->wish.state, &t->call);
 }
@@ -253,7 +292,7 @@ static void tell(struct session *s, struct payment_try *t)
 static void recorded(void *ctx, struct job **jobs, unsigned n, enum status st)
 {
     struct making *m = ctx;
-    if (st == ST_OK && m->claims > 0)
+    if (st == ST_OK && m->keyed > 0)
         CRASH_POINT(idem_after_claim);
     if (st == ST_UNKNOWN)
         making_let_go(m->s, jobs, n);

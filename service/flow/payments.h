@@ -24,7 +24,7 @@ enum status payment_get(struct session *s, const struct uid *id, const struct or
 /* Columns that payment_from_row expects, in order. */
 #define PAYMENT_COLUMNS                                                                            \
     "id, order_id, state, amount, created_ms, channel, phase, currency, channel_ref, action_url, " \
-    "return_url"
+    "return_url, action"
 void payment_from_row(struct payment *p, const struct sql_val *cols);
 
 struct payment_wish {
@@ -32,13 +32,15 @@ struct payment_wish {
     struct order_scope scope;
     const struct channel *channel;
     struct channel_state *state; /* the channel's */
+    enum payment_action action;
     struct str return_url;       /* may be empty */
     struct uid id;               /* of the payment to make */
 };
 
-/* A wish on its way: recorded with others in one transaction, told to the channel, noted with
- * others, answered. An order has at most one open attempt per channel: if there is one, that is the
- * answer. Strings of wish and key are borrowed until `done`. */
+/* A wish on its way: recorded with others in one transaction and answered. Where the channel has to
+ * be told first, it is, and what it said is noted with others before the answer. An order has at
+ * most one open attempt per channel: if there is one, that is the answer, whatever its action.
+ * Strings of wish and key are borrowed until `done`. */
 struct payment_try {
     struct job job; /* of engine->payments */
     struct payment_wish wish;
@@ -52,8 +54,7 @@ struct payment_try {
     bool replayed;      /* body is an answer from before */
     struct payment out; /* when ST_OK and not replayed */
     /* payment_create.c's and its parts' own. */
-    bool told; /* the channel was called */
-    bool resumed;
+    bool told;    /* the channel was called */
     struct uid id; /* the wish's, or of the try that is taken up */
     const struct engine *engine;
     struct channel_call call;
@@ -68,7 +69,7 @@ enum webhook_outcome {
     WEBHOOK_REPEATED,  /* this event was here before, or said what was known */
     WEBHOOK_UNMATCHED, /* no such payment: recorded, shown by the audit */
     WEBHOOK_UNAPPLIED, /* money for an order that cannot take it: recorded, shown by the audit */
-    WEBHOOK_MISMATCH,  /* amount or currency is not the payment's: recorded, shown by the audit */
+    WEBHOOK_MISMATCH,  /* amount, currency or order is not the payment's: recorded, shown by audit */
     WEBHOOK_IGNORED    /* an event of no consequence */
 };
 const char *webhook_outcome_text(enum webhook_outcome o);

@@ -1,9 +1,9 @@
 /* Notifications of channels: recorded once, applied once, many in one transaction.
  *
- * A group reads its payments, locks their orders, then the payments (as payments.c does; ids in
- * order, so that groups of several instances wait for each other and do not deadlock), decides in
- * memory, and writes payments, orders and events in bulk. A lost
- * answer is safe to repeat: the events' rows say whether they were applied. */
+ * A group locks its orders, then the payments (as payment_record.c does; ids in order, so that
+ * groups of several instances wait for each other and do not deadlock), decides in memory, and
+ * writes payments, orders and events in bulk. A lost answer is safe to repeat: the events' rows say
+ * whether they were applied. */
 #include "base/clock.h"
 #include "base/crash.h"
 #include "flow/engine.h"
@@ -99,31 +99,38 @@ static struct attempt *attempt_of(struct settle *t, const struct webhook *w)
     "SELECT id, order_id, state, amount, currency, channel, channel_ref FROM payments " \
     "FORCE INDEX (PRIMARY) WHERE id IN ("
 
+static bool names_order(const struct webhook *w)
+{
+    static const struct uid none;
+    return !uid_equal(&w->event.order, &none);
+}
+
+/* Of events that name no order, it is the payment's that is theirs. */
 static enum status read_payments(struct settle *t)
 {
     static const struct id_list list = ID_LIST(ATTEMPTS, ")");
-    for (unsigned i = 0; i < t->n; i++)
+    bool asks = false;
+    for (unsigned i = 0; i < t->n; i++) {
         t->payment[i] = t->w[i]->event.payment;
+        asks = asks || !names_order(t->w[i]);
+    }
     t->payments = id_list_sort(t->payment, t->n);
     memset(t->attempt, 0, sizeof(t->attempt[0]) * t->payments);
+    if (!asks)
+        return ST_OK;
     return id_list_run(t->s->sql, &list, NULL, 0, t->payment, t->payments, on_payment, t, NULL);
 }
 
-/* What needs no lock to be known; WEBHOOK_APPLIED where the states decide. */
-static enum webhook_outcome first_look(struct settle *t, const struct webhook *w)
+/* The order that the event is about, or NULL. */
+static const struct uid *order_of(struct settle *t, const struct webhook *w)
 {
     const struct attempt *a = attempt_of(t, w);
-    const struct channel_event *e = &w->event;
-    if (!a->found || strcmp(a->channel, w->channel->name) != 0)
-        return WEBHOOK_UNMATCHED;
-    if (e->kind == CHANNEL_OTHER)
-        return WEBHOOK_IGNORED;
-    if (e->amount != a->amount || strcmp(e->currency, a->currency) != 0)
-        return WEBHOOK_MISMATCH;
-    return WEBHOOK_APPLIED;
+    if (names_order(w))
+        return &w->event.order;
+    return a->found ? &a->order : NULL;
 }
 
-/* Orders before payments, as payments.c locks them. */
+/* Orders before payments, as payment_record.c locks them. */
 static enum status lock_rows(struct settle *t)
 {
     static const struct id_list orders =
@@ -132,11 +139,11 @@ static enum status lock_rows(struct settle *t)
     static const struct id_list payments = ID_LIST(ATTEMPTS, ") ORDER BY id FOR UPDATE");
     unsigned n = 0;
     for (unsigned i = 0; i < t->n; i++) {
-        struct webhook *w = t->w[i];
-        if (t->known[i] || (w->outcome = first_look(t, w)) != WEBHOOK_APPLIED)
+        const struct uid *order = t->known[i] ? NULL : order_of(t, t->w[i]);
+        if (!order)
             continue;
-        t->order[n] = attempt_of(t, w)->order;
-        t->lock[n++] = w->event.payment;
+        t->order[n] = *order;
+        t->lock[n++] = t->w[i]->event.payment;
     }
     t->orders = id_list_sort(t->order, n);
     t->locked = id_list_sort(t->lock, n);
@@ -151,6 +158,21 @@ static enum status lock_rows(struct settle *t)
 }
 
 /* --- deciding --------------------------------------------------------------------------------- */
+
+/* WEBHOOK_APPLIED where the states decide. */
+static enum webhook_outcome first_look(struct settle *t, const struct webhook *w)
+{
+    const struct attempt *a = attempt_of(t, w);
+    const struct channel_event *e = &w->event;
+    if (!a->found || strcmp(a->channel, w->channel->name) != 0)
+        return WEBHOOK_UNMATCHED;
+    if (e->kind == CHANNEL_OTHER)
+        return WEBHOOK_IGNORED;
+    if (e->amount != a->amount || strcmp(e->currency, a->currency) != 0 ||
+        !uid_equal(order_of(t, w), &a->order))
+        return WEBHOOK_MISMATCH;
+    return WEBHOOK_APPLIED;
+}
 
 static enum webhook_outcome move_attempt(struct attempt *a, const char *ref,
                                          enum payment_event event)
@@ -187,9 +209,11 @@ static enum status decide(struct settle *t, struct webhook *w)
 static enum status decide_all(struct settle *t)
 {
     enum status st = ST_OK;
-    for (unsigned i = 0; i < t->n && st == ST_OK; i++)
-        if (!t->known[i] && t->w[i]->outcome == WEBHOOK_APPLIED)
-            st = decide(t, t->w[i]);
+    for (unsigned i = 0; i < t->n && st == ST_OK; i++) {
+        struct webhook *w = t->w[i];
+        if (!t->known[i] && (w->outcome = first_look(t, w)) == WEBHOOK_APPLIED)
+            st = decide(t, w);
+    }
     return st;
 }
 

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/str.h"
 #include "pay/http_calls.h"
+#include "rules/payment_action.h"
 
 #include <stdint.h>
 
@@ -20,6 +21,7 @@ enum { CHANNEL_URL_MAX = 512, CHANNEL_REF_MAX = 64, EVENT_ID_MAX = 64, EVENT_BOD
 
 struct channel_trade {
     struct uid payment, order;
+    enum payment_action action;
     int64_t amount;
     char currency[4];
     struct str return_url; /* of the caller, until the call has ended */
@@ -60,6 +62,11 @@ struct channel {
     enum status (*open)(const struct config *conf, struct http_calls *calls,
                         struct channel_state **out);
     void (*close)(struct channel_state **state);
+    /* Where the shopper pays, signed here without asking anybody (as Alipay's page pay): the channel
+     * learns of the trade from whoever opens the page. False: the channel has to be told (create),
+     * as for a code, or because the page's address would be too long. Any thread. */
+    bool (*page)(const struct channel_state *state, const struct channel_trade *trade,
+                 struct channel_answer *out);
     /* Tells the channel of call->trade. call->ended runs exactly once. */
     void (*create)(struct channel_state *state, struct channel_call *call);
     /* Checks the signature over the raw bytes, then reads the event. ST_BAD_SIGNATURE or

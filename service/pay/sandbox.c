@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/websign.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +13,18 @@ enum { BODY_MAX = 4096 };
 
 struct channel_state {
     struct http_calls *calls;
-    char *url; /* where trades are opened */
+    char *trades, *pages; /* URLs: where trades are opened, and what is before a page's payment */
     struct hmac_key *secret;
 };
+
+static void sandbox_close(struct channel_state **state)
+{
+    hmac_key_destroy(&(*state)->secret);
+    free((*state)->trades);
+    free((*state)->pages);
+    free(*state);
+    *state = NULL;
+}
 
 static enum status sandbox_open(const struct config *conf, struct http_calls *calls,
                                 struct channel_state **out)
@@ -25,24 +35,69 @@ static enum status sandbox_open(const struct config *conf, struct http_calls *ca
     if (!s)
         return ST_UNAVAILABLE;
     s->calls = calls;
-    if (asprintf(&s->url, "%s/v1/trades", conf->sandbox_url) < 0)
-        s->url = NULL;
-    if (!s->url || hmac_key_create(str_from(conf->sandbox_secret), &s->secret) != ST_OK) {
-        free(s->url);
-        free(s);
+    if (asprintf(&s->trades, "%s/v1/trades", conf->sandbox_url) < 0)
+        s->trades = NULL;
+    if (asprintf(&s->pages, "%s/pay/", conf->sandbox_url) < 0)
+        s->pages = NULL;
+    if (!s->trades || !s->pages ||
+        hmac_key_create(str_from(conf->sandbox_secret), &s->secret) != ST_OK) {
+        sandbox_close(&s);
         return ST_UNAVAILABLE;
     }
     *out = s;
     return ST_OK;
 }
 
-static void sandbox_close(struct channel_state **state)
+/* --- the page --------------------------------------------------------------------------------- */
+
+/* A query's value (RFC 3986, section 2.3). */
+static void add_percent(struct buf *b, struct str v)
 {
-    hmac_key_destroy(&(*state)->secret);
-    free((*state)->url);
-    free(*state);
-    *state = NULL;
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    for (size_t i = 0; i < v.n; i++) {
+        if (v.p[i] != '\0' && strchr(plain, v.p[i]))
+            buf_char(b, v.p[i]);
+        else
+            buf_printf(b, "%%%02X", (unsigned char)v.p[i]);
+    }
 }
+
+static bool sandbox_page(const struct channel_state *s, const struct channel_trade *trade,
+                         struct channel_answer *out)
+{
+    char payment[40], order[40], sign[WEBSIGN_LINK_LEN + 1];
+    struct buf b;
+    if (trade->action != PAYMENT_BY_REDIRECT)
+        return false;
+    size_t id = uid_format("pay_", &trade->payment, payment);
+    uid_format("ord_", &trade->order, order);
+    buf_init(&b, CHANNEL_URL_MAX);
+    buf_printf(&b, "%s%s?", s->pages, payment);
+    size_t query = b.len;
+    buf_printf(&b, "order=%s&amount=%" PRId64 "&currency=%s", order, trade->amount, trade->currency);
+    if (trade->return_url.n > 0) {
+        BUF_LIT(&b, "&return_url=");
+        add_percent(&b, trade->return_url);
+    }
+    bool fits = !b.overflow;
+    if (fits) {
+        websign_link(s->secret, (struct str){payment, id},
+                     (struct str){b.data + query, b.len - query}, sign);
+        BUF_LIT(&b, "&sign=");
+        buf_append(&b, sign, WEBSIGN_LINK_LEN);
+        fits = !b.overflow;
+    }
+    if (fits) {
+        memcpy(out->url, b.data, b.len);
+        out->url[b.len] = '\0';
+        /* The sandbox's number is ours under its own prefix. */
+        uid_format("sbx_", &trade->payment, out->ref);
+    }
+    buf_fini(&b);
+    return fits;
+}
+
+/* --- telling it ------------------------------------------------------------------------------- */
 
 static void trade_json(struct buf *b, const struct channel_trade *trade)
 {
@@ -108,9 +163,11 @@ static void sandbox_create(struct channel_state *s, struct channel_call *call)
     memcpy(call->header, name, sizeof(name));
     websign_make(s->secret, body, clock_wall_ms() / 1000, call->header + sizeof(name) - 1);
     call->http =
-        (struct http_call){.url = s->url, .header = call->header, .body = body, .ended = on_called};
+        (struct http_call){.url = s->trades, .header = call->header, .body = body, .ended = on_called};
     http_calls_post(s->calls, &call->http);
 }
+
+/* --- its notifications ------------------------------------------------------------------------ */
 
 /* Ids of ours inside a notification; what is not one reads as zero and matches nothing. */
 static void read_id(const json_t *v, const char *prefix, struct uid *out)
@@ -163,6 +220,7 @@ const struct channel channel_sandbox = {
     .name = "sandbox",
     .open = sandbox_open,
     .close = sandbox_close,
+    .page = sandbox_page,
     .create = sandbox_create,
     .verify = sandbox_verify,
 };

@@ -439,7 +439,7 @@ const struct statement vsql_orders[] = {
     {"SELECT delta FROM stock_movements WHERE id = ?", 1, false, read_movement},
 
     {"SELECT id, order_id, state, amount, created_ms, channel, phase, currency, channel_ref, "
-     "action_url, return_url FROM payments WHERE order_id = ? ORDER BY id DESC LIMIT 20",
+     "action_url, return_url, action FROM payments WHERE order_id = ? ORDER BY id DESC LIMIT 20",
      1, false, read_nothing},
 };
 

@@ -52,6 +52,7 @@ static inline int setup(void **state)
 
 static const struct order_scope anns = {1, {"ann", 3}};
 
+/* By a code: the channel is told, and answers. */
 static inline struct payment_wish wish_for(const struct uid *order)
 {
     struct channel_state *state = NULL;
@@ -60,6 +61,7 @@ static inline struct payment_wish wish_for(const struct uid *order)
                                  .scope = anns,
                                  .channel = channel,
                                  .state = state,
+                                 .action = PAYMENT_BY_QR_CODE,
                                  .return_url = STR("https://shop.example/back"),
                                  .id = uid_make(flow.s->ids, clock_wall_ms())};
 }
