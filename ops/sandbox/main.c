@@ -6,6 +6,8 @@
  */
 #include "sandbox.h"
 
+#include "base/loop.h"
+
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -116,7 +118,7 @@ static bool write_port(const struct sandbox *sb)
 
 static bool sandbox_init(struct sandbox *sb)
 {
-    sb->base = event_base_new();
+    sb->base = loop_create();
     sb->ids = uid_source_create();
     if (!sb->base || trades_init(&sb->trades) != ST_OK) {
         return failed("no memory", "at the start");

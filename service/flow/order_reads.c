@@ -6,14 +6,14 @@
 
 #include <stdlib.h>
 
-enum { GROUP_MAX = 256, PAYMENTS_MAX = GROUP_MAX * ORDER_PAYMENTS_MAX };
+enum { GROUP_MAX = 256, ROWS_MAX = GROUP_MAX * ORDER_PAYMENTS_MAX };
 _Static_assert((int)GROUP_MAX <= (int)ID_LIST_MAX, "a group's ids are one list");
 
 /* Different orders of a group, sorted by id. */
 struct reading {
     struct uid id[GROUP_MAX];
-    struct order order[GROUP_MAX]; /* storefront 0: not in MariaDB */
-    unsigned n, payments;
+    struct order order[GROUP_MAX]; /* storefront 0: not seen in MariaDB */
+    unsigned n, rows;
     bool full; /* of memory */
 };
 
@@ -24,63 +24,48 @@ static struct order_read *read_of(struct job *job)
 
 /* --- MariaDB ---------------------------------------------------------------------------------- */
 
-static bool on_order(void *arg, const struct sql_val *c, unsigned n)
+/* One row per attempt to pay, newest first, and one for an order without. */
+static bool on_row(void *arg, const struct sql_val *c, unsigned n)
 {
     struct reading *r = arg;
     unsigned at = id_list_find(r->id, r->n, c[0].s.p);
-    if (at < r->n)
-        order_from_row(&r->order[at], c);
-    return true;
-}
-
-/* Newest first, and no more than an order shows. */
-static bool on_payment(void *arg, const struct sql_val *c, unsigned n)
-{
-    struct reading *r = arg;
-    unsigned at = id_list_find(r->id, r->n, c[1].s.p);
-    r->payments++;
-    r->full = at < r->n && !payment_append(&r->order[at], c);
+    r->rows++;
+    if (at == r->n)
+        return true;
+    struct order *o = &r->order[at];
+    if (o->storefront == 0)
+        order_from_row(o, c);
+    if (c[ORDER_COLUMNS_N].type != SQL_T_NULL)
+        r->full = !payment_append(o, c + ORDER_COLUMNS_N);
     return !r->full;
 }
 
-static enum status read_orders(struct session *s, struct reading *r)
+static void forget_orders(struct reading *r)
 {
-    static const struct id_list orders =
-        ID_LIST("SELECT " ORDER_COLUMNS " FROM orders FORCE INDEX (PRIMARY) WHERE id IN (", ")");
-    return id_list_run(s->sql, &orders, NULL, 0, r->id, r->n, on_order, r, NULL);
-}
-
-/* Bounded together: with very many attempts to pay, the last orders' would be missing. */
-static enum status read_payments(struct session *s, struct reading *r)
-{
-    static const struct id_list payments =
-        ID_LIST("SELECT " PAYMENT_COLUMNS " FROM payments FORCE INDEX (by_order) "
-                "WHERE order_id IN (",
-                ") ORDER BY order_id, id DESC LIMIT 5120");
-    _Static_assert(PAYMENTS_MAX == 5120, "the statement's LIMIT");
-    enum status st = id_list_run(s->sql, &payments, NULL, 0, r->id, r->n, on_payment, r, NULL);
-    if (r->full)
-        return ST_OVERLOADED;
-    if (r->payments < PAYMENTS_MAX)
-        return st;
-    for (unsigned i = 0; i < r->n && st == ST_OK; i++) {
+    for (unsigned i = 0; i < r->n; i++)
         order_free(&r->order[i]);
-        if (r->order[i].storefront != 0)
-            st = payments_of_order(s, &r->order[i]);
-    }
-    return st;
+    memset(r->order, 0, r->n * sizeof(r->order[0]));
 }
 
 static enum status read_all(struct session *s, struct reading *r, struct job **jobs, unsigned n)
 {
+    static const struct id_list list =
+        ID_LIST("SELECT " ORDER_COLUMNS_OF("o.") ", " PAYMENT_COLUMNS_OF("p.") " FROM orders o "
+                "FORCE INDEX (PRIMARY) LEFT JOIN payments p FORCE INDEX (by_order) "
+                "ON p.order_id = o.id WHERE o.id IN (",
+                ") ORDER BY o.id, p.id DESC LIMIT 5120");
+    _Static_assert(ROWS_MAX == 5120, "the statement's LIMIT");
     for (unsigned i = 0; i < n; i++)
         r->id[i] = read_of(jobs[i])->id;
     r->n = id_list_sort(r->id, n);
-    r->payments = 0;
+    r->rows = 0;
     r->full = false;
     memset(r->order, 0, r->n * sizeof(r->order[0]));
-    enum status st = read_orders(s, r);
-    return st == ST_OK ? read_payments(s, r) : st;
+    enum status st = id_list_run(s->sql, &list, NULL, 0, r->id, r->n, on_row, r, NULL);
+    /* With very many attempts to pay the last orders would be missing: each is read alone then. */
+    if (r->rows == ROWS_MAX)
+        forget_orders(r);
+    return r->full ? ST_OVERLOADED : st;
 }
 
 /* --- askers ----------------------------------------------------------------------------------- */

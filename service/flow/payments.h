@@ -22,9 +22,11 @@ enum status payment_get(struct session *s, const struct uid *id, const struct or
                         struct payment *out);
 
 /* Columns that payment_from_row expects, in order. */
-#define PAYMENT_COLUMNS                                                                            \
-    "id, order_id, state, amount, created_ms, channel, phase, currency, channel_ref, action_url, " \
-    "return_url, action"
+#define PAYMENT_COLUMNS PAYMENT_COLUMNS_OF("")
+/* t: "" or a table's alias and a dot. */
+#define PAYMENT_COLUMNS_OF(t)                                                             \
+    t "id, " t "order_id, " t "state, " t "amount, " t "created_ms, " t "channel, "       \
+    t "phase, " t "currency, " t "channel_ref, " t "action_url, " t "return_url, " t "action"
 void payment_from_row(struct payment *p, const struct sql_val *cols);
 
 struct payment_wish {

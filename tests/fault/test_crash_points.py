@@ -141,12 +141,15 @@ def publication(world, point):
     assert figures(shop, sale)["left"] == STOCK - 2
 
 
+BY_CODE = {"action": "qr_code"}  # the channel is told, not only the shopper
+
+
 def payment(world, point):
     with world.crash(point) as shop:
         order = world.order(shop, world.make_sale(shop))
-        assert silence(shop.pay, order) is None
+        assert silence(shop.pay, order, body=BY_CODE) is None
     shops = world.recovers()
-    ids = {shop.pay(order).expect(201).json["id"] for shop in shops}
+    ids = {shop.pay(order, body=BY_CODE).expect(201).json["id"] for shop in shops}
     shops[0].play(shops[1].pay(order).expect(201).json)
     assert shops[1].wait_order(order, "paid")["payments"][0]["id"] in ids
     assert len(ids) == 1
@@ -215,13 +218,25 @@ def payment_under_a_key(world, point):
     key = {"Idempotency-Key": unique("key-")}
     with world.crash(point) as shop:
         order = world.order(shop, world.make_sale(shop))
-        assert silence(shop.pay, order, headers=key) is None
+        assert silence(shop.pay, order, body=BY_CODE, headers=key) is None
     shops = world.recovers()
-    shops[0].pay(order, headers=key).expect(409, "idempotency_in_progress")
+    shops[0].pay(order, body=BY_CODE, headers=key).expect(409, "idempotency_in_progress")
     time_passes(world)
-    ids = {shop.pay(order, headers=key).expect(201).json["id"] for shop in shops}
+    ids = {shop.pay(order, body=BY_CODE, headers=key).expect(201).json["id"] for shop in shops}
     assert len(ids) == 1
     assert len(shops[0].get_order(order).json["payments"]) == 1
+
+
+def page_under_a_key(world, point):
+    """Its answer was kept with it, so whoever asks again need not wait."""
+    key = {"Idempotency-Key": unique("key-")}
+    with world.crash(point) as shop:
+        order = world.order(shop, world.make_sale(shop))
+        assert silence(shop.pay, order, headers=key) is None
+    shops = world.recovers()
+    answers = [shop.pay(order, headers=key).expect(201) for shop in shops]
+    assert [answer.headers.get("Idempotent-Replayed") for answer in answers] == ["true"] * len(shops)
+    assert shops[0].get_order(order).json["payments"] == [answers[0].json]
 
 
 def sale_under_a_key(world, point):
@@ -282,6 +297,7 @@ CRASHES = [
     ("stock_take_after_commit", stock_drawn),
     ("idem_after_claim", stock_added),
     ("idem_after_claim", payment_under_a_key),
+    ("idem_after_claim", page_under_a_key),
     ("idem_after_claim", sale_under_a_key),
     ("idem_before_finish", stock_added),
     ("idem_before_finish", stock_taken),
@@ -290,7 +306,7 @@ CRASHES = [
 ]
 # Those after which recovers() is theirs to call.
 ENDS_ITSELF = {cancellation, expiry, rebuild, sweep, publication, payment, notification, stock_added,
-               stock_taken, stock_drawn, payment_under_a_key, sale_under_a_key}
+               stock_taken, stock_drawn, payment_under_a_key, page_under_a_key, sale_under_a_key}
 
 
 def test_every_point_is_tested():

@@ -60,8 +60,27 @@ def test_create(shop, order):
     action = payment["action"]
     assert action["type"] == "redirect"
     assert action["sandbox_url"].startswith(shop.sandbox.url)
-    assert action["url"].startswith("http")
+    assert action["url"] == action["redirect"] == action["sandbox_url"]
+    assert f"/pay/{payment['id']}?order={order['id']}&amount=9900&currency=CNY&" in action["url"]
     assert get_payment(shop, payment, order["shopper"]).expect(200).json == payment
+
+
+def test_create_by_a_code(shop, order):
+    payment = shop.pay(order, body={"channel": "sandbox", "action": "qr_code"}).expect(201).json
+    action = payment["action"]
+    assert set(action) == {"type", "qr_code", "sandbox_url"}
+    assert (action["type"], action["qr_code"]) == ("qr_code", action["sandbox_url"])
+    assert get_payment(shop, payment, order["shopper"]).expect(200).json == payment
+    again = shop.pay(order, body={"action": "redirect"}).expect(201).json
+    assert again == payment, "it goes on with the open one"
+    shop.play(payment, "pay")
+    shop.wait_order(order, "paid")
+
+
+@pytest.mark.parametrize("action", ["none", "", "QR_CODE", 1, None, ["redirect"]])
+def test_an_unknown_action(shop, order, action):
+    refused = shop.pay(order, body={"action": action}).expect(400, "invalid_request")
+    assert refused.json["param"] == "action"
 
 
 def test_the_order_names_its_payments(shop, order):
@@ -297,8 +316,9 @@ def test_other_money_than_asked_for_does_not_pay(shop, order, change):
 def test_a_payment_under_the_wrong_order_does_not_pay(shop, order):
     other = shop.buy(shop.make_sale()).expect(201).json
     payment = shop.pay(order).expect(201).json
-    shop.webhook(event(payment, order=other["id"]))
-    assert shop.get_order(other).json["state"] == "pending_payment"
+    assert outcome(shop.webhook(event(payment, order=other["id"]))) == "mismatch"
+    for one in (order, other):
+        assert shop.get_order(one).json["state"] == "pending_payment"
 
 
 def test_types_we_do_not_use_are_recorded_and_ignored(shop, order):

@@ -1,11 +1,15 @@
 """snapup-sandbox by itself: a receiver of ours stands in for the service."""
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import http.server
 import json
 import re
 import threading
 import time
+import urllib.parse
 
 import pytest
 
@@ -104,6 +108,14 @@ def open_trade(sandbox, **change):
     return rq["payment"]
 
 
+def page_of(rq, secret=SECRET):
+    """The page that the service signs instead of asking for a trade."""
+    query = urllib.parse.urlencode({key: value for key, value in rq.items() if key != "payment"},
+                                   quote_via=urllib.parse.quote, safe="")
+    digest = hmac.new(secret.encode(), f"{rq['payment']}?{query}".encode(), hashlib.sha256).digest()
+    return f"{rq['payment']}?{query}&sign={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
 def press(sandbox, payment, result, headers=None):
     return sandbox.client.post(f"/pay/{payment}", f"result={result}", headers=headers or FORM)
 
@@ -128,6 +140,46 @@ def test_a_payment_has_one_trade(sandbox):
 ], ids=str)
 def test_trades_that_are_refused(sandbox, change):
     assert post_trade(sandbox, request_of(**change)).status == 400
+
+
+def test_a_signed_page_opens_its_trade(sandbox, receiver):
+    rq = request_of(return_url="https://shop.example/?a=1&b=2")
+    text = sandbox.client.get(f"/pay/{page_of(rq)}", headers={"Accept": "text/html"}).body.decode()
+    assert "99.00 CNY" in text and rq["order"] in text
+    answer = press(sandbox, page_of(rq), "pay", BROWSER)
+    assert answer.headers["Location"] == f"{rq['return_url']}&payment={rq['payment']}&result=paid"
+    wait_until(lambda: receiver.events(rq["payment"]))
+    said = json.loads(receiver.events(rq["payment"])[0])["data"]["object"]
+    assert said == {"id": rq["payment"].replace("pay_", "sbx_"), **{key: rq[key] for key in (
+        "payment", "order", "amount", "currency")}}
+    assert post_trade(sandbox, rq).json["reference"] == said["id"], "the same trade, however it is told"
+    assert "Paid" in sandbox.client.get(f"/pay/{page_of(rq)}").body.decode()
+
+
+def test_a_page_pressed_at_once(sandbox, receiver):
+    """A program does not look at the page first."""
+    rq = request_of()
+    assert press(sandbox, page_of(rq), "decline").json["state"] == "declined"
+    wait_until(lambda: receiver.events(rq["payment"]))
+
+
+def test_pages_that_nobody_signed(sandbox):
+    page, other = page_of(request_of()), page_of(request_of())
+    for forged in (page.replace("amount=9900", "amount=1"), page.replace("&sign=", "&sign=x"), page + "x",
+                   page[:-1], page.split("&sign=")[0], page.split("?")[0] + "?" + other.split("?")[1],
+                   page_of(request_of(), "another secret")):
+        assert sandbox.client.get(f"/pay/{forged}").status == 401, forged
+        assert press(sandbox, forged, "pay").status == 401, forged
+    assert "0 in all" in sandbox.client.get("/").body.decode()
+
+
+@pytest.mark.parametrize("change", [
+    {"order": "pay_1"}, {"order": None}, {"amount": 0}, {"amount": "1.5"}, {"amount": ""}, {"amount": None},
+    {"currency": "cny"}, {"currency": None}, {"return_url": "javascript:alert(1)"},
+    {"return_url": "https://shop.example/" + "x" * 1024}, {"amount": "9" * 40},
+], ids=str)
+def test_signed_pages_that_make_no_sense(sandbox, change):
+    assert sandbox.client.get(f"/pay/{page_of(request_of(**change))}").status == 400
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"payment":"pay_1","payment":"pay_2"}'], ids=str)

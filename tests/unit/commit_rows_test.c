@@ -70,7 +70,7 @@ static void test_rows_become_durable(void **state)
     assert_int_equal(ledger_held(&ledger, 1, 0), 4);
     assert_int_equal(ledger_ask(&ledger, "SELECT COUNT(*) FROM orders WHERE shopper = 'Ann' AND "
                                          "storefront = 1 AND item = 1 AND shard = 0 AND qty = 3 "
-                                         "AND amount = 29700 AND gen = 0 AND changed_ms IS NULL"),
+                                         "AND amount = 29700 AND gen = 0 AND changed_ms = 0"),
                      1);
 }
 

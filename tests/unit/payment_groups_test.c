@@ -159,6 +159,48 @@ static void test_group_with_keys(void **state)
     group_free(&g);
 }
 
+/* Pages need no call: their answers are kept with the attempts. A refusal and a key from before cost
+ * the others nothing. */
+static void test_group_of_pages(void **state)
+{
+    static const enum status st[] = {ST_OK, ST_OK, ST_OK, ST_INVALID_STATE, ST_OK, ST_OK};
+    struct uid order[5];
+    struct group before = {0}, g = {0};
+    for (unsigned i = 0; i < COUNT(order); i++)
+        order[i] = an_order();
+    group_add(&before, &order[0], "page-was", "a")->wish.action = PAYMENT_BY_REDIRECT;
+    group_submit(&before);
+    group_wait(&before);
+    flow_tell(&flow, "UPDATE orders SET state = 3 WHERE id IN (%s, %s)", hex_id(&order[0]),
+              hex_id(&order[3]));
+    group_add(&g, &order[1], "page-one", "a");
+    group_add(&g, &order[1], NULL, "a"); /* the same order at once */
+    group_add(&g, &order[2], NULL, "a");
+    group_add(&g, &order[3], "page-no", "a");
+    group_add(&g, &order[0], "page-was", "a"); /* its order takes no payment any more */
+    group_add(&g, &order[4], "page-two", "a");
+    for (unsigned i = 0; i < g.n; i++)
+        g.t[i].wish.action = PAYMENT_BY_REDIRECT;
+    group_run_together(&g);
+    for (unsigned i = 0; i < g.n; i++) {
+        assert_int_equal(g.t[i].st, st[i]);
+        assert_int_equal(g.t[i].replayed, i == 4);
+        if (st[i] == ST_OK)
+            assert_non_null(memmem(g.body[i].data, g.body[i].len, "&sign=", 6));
+    }
+    assert_true(uid_equal(&g.t[0].out.id, &g.t[1].out.id));
+    assert_int_equal(g.body[4].len, before.body[0].len);
+    assert_memory_equal(g.body[4].data, before.body[0].data, g.body[4].len);
+    assert_int_equal(kept("page-one"), 201);
+    assert_int_equal(kept("page-two"), 201);
+    assert_int_equal(kept("page-no"), -1);
+    for (unsigned i = 0; i < COUNT(order); i++)
+        assert_int_equal(payments(&order[i]), i != 3);
+    assert_int_equal(atomic_load(&till.calls), 1); /* of group_run_together's own */
+    group_free(&before);
+    group_free(&g);
+}
+
 /* Told as refused or unanswered, each for itself; the key's next try goes on with the same. */
 static void test_group_that_the_channel_refuses(void **state)
 {
@@ -246,7 +288,7 @@ static void end_relayed(struct relay *relay, struct jobs *usual)
 }
 
 /* Whichever answer of MariaDB is lost: it was done, or doing it again does it, and once. */
-static void test_group_whose_answer_is_lost(void **state)
+static void lose_each_answer(enum payment_action action)
 {
     enum { REQUESTS = 30, MANY = 3 };
     struct relay relay;
@@ -258,9 +300,9 @@ static void test_group_whose_answer_is_lost(void **state)
         struct uid order[MANY];
         for (unsigned i = 0; i < MANY; i++) {
             order[i] = an_order();
-            snprintf(key[i % 2], sizeof(key[0]), "lost-%d-%u", lost, i);
-            group_add(&g, &order[i], i < 2 ? key[i] : NULL, "a");
-            group_add(&again, &order[i], i < 2 ? key[i] : NULL, "a");
+            snprintf(key[i % 2], sizeof(key[0]), "lost-%d-%d-%u", action, lost, i);
+            group_add(&g, &order[i], i < 2 ? key[i] : NULL, "a")->wish.action = action;
+            group_add(&again, &order[i], i < 2 ? key[i] : NULL, "a")->wish.action = action;
         }
         atomic_store(&relay.pass_on, lost);
         group_submit(&g);
@@ -280,6 +322,12 @@ static void test_group_whose_answer_is_lost(void **state)
     }
     assert_true(refused > 0 && refused < REQUESTS * MANY / 2);
     end_relayed(&relay, usual);
+}
+
+static void test_group_whose_answer_is_lost(void **state)
+{
+    lose_each_answer(PAYMENT_BY_QR_CODE);
+    lose_each_answer(PAYMENT_BY_REDIRECT);
 }
 
 /* Who waits for an answer gets one, however many wait: each key's way back to be free would take a
@@ -328,6 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_group_of_all_kinds),
         TEST(test_group_with_keys),
+        TEST(test_group_of_pages),
         TEST(test_group_that_the_channel_refuses),
         TEST(test_group_that_deadlocks),
         TEST(test_group_whose_answer_is_lost),

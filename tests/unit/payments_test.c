@@ -7,6 +7,8 @@
 
 #include "payments_fixture.h"
 
+#include "base/websign.h"
+
 static void test_recorded_and_told_to_the_channel(void **state)
 {
     struct payment p, read;
@@ -29,6 +31,63 @@ static void test_recorded_and_told_to_the_channel(void **state)
     assert_int_equal(payment_get(flow.s, &wish.id, &anns, &read), ST_OK);
     assert_memory_equal(&read, &p, sizeof(p));
     assert_int_equal(flow_state(&flow, &order), ORDER_PENDING);
+}
+
+static bool signed_by_us(const char *url, const char *payment)
+{
+    struct hmac_key *key = NULL;
+    const char *query = strchr(url, '?');
+    assert_non_null(query);
+    assert_int_equal(hmac_key_create(str_from(flow.conf.sandbox_secret), &key), ST_OK);
+    bool holds = websign_link_holds(key, str_from(payment), str_from(query + 1));
+    hmac_key_destroy(&key);
+    return holds;
+}
+
+/* A page needs no word to the channel: what it has to know stands in the signed address. */
+static void test_page_is_signed_here(void **state)
+{
+    struct payment p, read;
+    struct uid order = an_order();
+    struct payment_wish wish = wish_for(&order);
+    char payment[40], text[40], start[200];
+    wish.action = PAYMENT_BY_REDIRECT;
+    wish.return_url = STR("https://shop.example/?a=1&b=\xc3\xbc");
+    assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK);
+    assert_int_equal(p.state, PAYMENT_PENDING);
+    assert_int_equal(p.action, PAYMENT_BY_REDIRECT);
+    uid_format("pay_", &wish.id, payment);
+    uid_format("ord_", &order, text);
+    snprintf(start, sizeof(start), "%s/pay/%s?order=%s&amount=19800&currency=CNY&return_url=",
+             till.url, payment, text);
+    assert_memory_equal(p.action_url, start, strlen(start));
+    assert_non_null(strstr(p.action_url, "=https%3A%2F%2Fshop.example%2F%3Fa%3D1%26b%3D%C3%BC&sign="));
+    assert_true(signed_by_us(p.action_url, payment));
+    uid_format("sbx_", &wish.id, text);
+    assert_string_equal(p.channel_ref, text);
+    assert_int_equal(payment_get(flow.s, &wish.id, &anns, &read), ST_OK);
+    assert_memory_equal(&read, &p, sizeof(p));
+    assert_int_equal(atomic_load(&till.calls), 0);
+}
+
+/* What does not fit into an address is told to the channel. */
+static void test_page_with_a_long_way_back(void **state)
+{
+    static char back[1025] = "https://shop.example/";
+    struct payment p;
+    struct uid order = an_order();
+    struct payment_wish wish = wish_for(&order);
+    memset(back + strlen(back), 'x', sizeof(back) - 1 - strlen(back));
+    wish.action = PAYMENT_BY_REDIRECT;
+    for (size_t n = 250; atomic_load(&till.calls) == 0 && n <= 1024; n++) {
+        wish.id = uid_make(flow.s->ids, clock_wall_ms());
+        wish.return_url = (struct str){back, n};
+        assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK);
+        assert_int_equal(strlen(p.return_url), n);
+        flow_tell(&flow, "UPDATE payments SET state = 4 WHERE id = %s", hex_id(&p.id)); /* declined */
+    }
+    assert_int_equal(atomic_load(&till.calls), 1);
+    assert_string_equal(p.action_url, "http://till/pay/1");
 }
 
 static void test_payment_of_others_is_not_found(void **state)
@@ -136,7 +195,8 @@ static void test_payments_of_an_order_newest_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_recorded_and_told_to_the_channel), TEST(test_payment_of_others_is_not_found),
+        TEST(test_recorded_and_told_to_the_channel), TEST(test_page_is_signed_here),
+        TEST(test_page_with_a_long_way_back),        TEST(test_payment_of_others_is_not_found),
         TEST(test_one_open_attempt_per_channel),     TEST(test_orders_that_cannot_be_paid),
         TEST(test_channel_that_does_not_answer),     TEST(test_payments_of_an_order_newest_first),
     };

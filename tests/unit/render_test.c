@@ -140,6 +140,7 @@ static struct payment sample_payment(enum payment_state st, const char *url)
     struct payment p = {.id = uid_floor(T0 + 7),
                         .order = uid_floor(T0),
                         .state = st,
+                        .action = PAYMENT_BY_REDIRECT,
                         .amount = 19800,
                         .created_ms = T0 + 7,
                         .channel = "sandbox",
@@ -175,6 +176,21 @@ static void test_payment(void **state)
     assert_text(action, "type", "redirect");
     assert_text(action, "url", url);
     assert_text(action, "sandbox_url", url);
+    json_decref(o);
+}
+
+static void test_payment_by_a_code(void **state)
+{
+    struct shop *s = *state;
+    struct payment p = sample_payment(PAYMENT_PENDING, "https://pay.example/x");
+    p.action = PAYMENT_BY_QR_CODE;
+    render_payment(&s->b, &p);
+    json_t *o = parsed(s);
+    const json_t *action = json_object_get(o, "action");
+    assert_text(action, "type", "qr_code");
+    assert_text(action, "qr_code", "https://pay.example/x");
+    assert_text(action, "sandbox_url", "https://pay.example/x");
+    assert_null(json_object_get(action, "url"));
     json_decref(o);
 }
 
@@ -433,6 +449,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_payment),
+        T(test_payment_by_a_code),
         T(test_payment_actions),
         T(test_order),
         T(test_order_states),

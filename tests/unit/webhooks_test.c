@@ -56,6 +56,25 @@ static void test_same_event_again(void **state)
         2);
 }
 
+/* Events need not name an order; one that names another than the payment's is not believed. */
+static void test_order_of_an_event(void **state)
+{
+    struct uid order = an_order(), payment = a_payment(&order), other = an_order();
+    struct channel_event e = event_of(&other, &payment, CHANNEL_CAPTURED);
+    assert_int_equal(apply(&e), WEBHOOK_MISMATCH);
+    assert_int_equal(recorded(&e, "mismatch"), 1);
+    assert_int_equal(payment_state(&payment), PAYMENT_PENDING);
+    assert_int_equal(flow_state(&flow, &order), ORDER_PENDING);
+    assert_int_equal(flow_state(&flow, &other), ORDER_PENDING);
+    const struct uid none = {{0}};
+    e = event_of(&none, &payment, CHANNEL_CAPTURED);
+    assert_int_equal(apply(&e), WEBHOOK_APPLIED);
+    assert_int_equal(flow_state(&flow, &order), ORDER_PAID);
+    struct uid nowhere = uid_make(flow.s->ids, clock_wall_ms());
+    e = event_of(&none, &nowhere, CHANNEL_CAPTURED);
+    assert_int_equal(apply(&e), WEBHOOK_UNMATCHED);
+}
+
 /* An event number belongs to its first use, whatever the second says. */
 static void test_event_number_used_twice(void **state)
 {
@@ -192,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_captured),
         cmocka_unit_test(test_declined_leaves_the_order_open),
         cmocka_unit_test(test_same_event_again),
+        cmocka_unit_test(test_order_of_an_event),
         cmocka_unit_test(test_event_number_used_twice),
         cmocka_unit_test(test_unmatched),
         cmocka_unit_test(test_mismatch),

@@ -157,6 +157,39 @@ static void test_make(void **state)
                      ST_OK);
 }
 
+/* base64url of HMAC-SHA256 under whsec_test_secret of "pay_1?" LINK, made with Python's hmac. */
+#define LINK      "order=ord_1&amount=9900"
+#define LINK_SIGN "hJGlDj97m2Wje9DrQ1QEsBQ9Qp68cSzDtZxt2AGJIfA"
+
+static void test_links(void **state)
+{
+    static const struct {
+        const char *subject, *query;
+        bool holds;
+    } cases[] = {
+        {"pay_1", LINK "&sign=" LINK_SIGN, true},
+        {"pay_2", LINK "&sign=" LINK_SIGN, false},
+        {"pay_1", "order=ord_1&amount=9901&sign=" LINK_SIGN, false},
+        {"pay_1", LINK "&sign=" LINK_SIGN "&amount=1", false},
+        {"pay_1", LINK "&amount=1&sign=" LINK_SIGN, false},
+        {"pay_1", LINK "&Sign=" LINK_SIGN, false},
+        {"pay_1", LINK "&sign=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", false},
+        {"pay_1", LINK "&sign=", false},
+        {"pay_1", LINK "&sign=A" LINK_SIGN, false},
+        {"pay_1", "&sign=" LINK_SIGN, false},
+        {"pay_1", LINK, false},
+        {"pay_1", "", false},
+        {"a subject that is longer than any id can be, so long that it fits nowhere", LINK, false},
+    };
+    char sign[WEBSIGN_LINK_LEN + 1];
+    websign_link(*state, STR("pay_1"), STR(LINK), sign);
+    assert_string_equal(sign, LINK_SIGN);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        if (websign_link_holds(*state, str_from(cases[i].subject), str_from(cases[i].query)) !=
+            cases[i].holds)
+            fail_msg("%s?%s", cases[i].subject, cases[i].query);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +199,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_tolerance, make_key, drop_key),
         cmocka_unit_test_setup_teardown(test_body_and_key, make_key, drop_key),
         cmocka_unit_test_setup_teardown(test_make, make_key, drop_key),
+        cmocka_unit_test_setup_teardown(test_links, make_key, drop_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
