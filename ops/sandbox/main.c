@@ -19,9 +19,11 @@ enum { EXIT_USAGE = 2, EXIT_SETUP = 3, SECRET_MAX = 4096, AUTO_MS_MAX = 3600 * 1
 static const char help[] =
     "Usage: snapup-sandbox --secret-file FILE --webhook URL [options]\n"
     "\n"
-    "Plays a payment channel: opens trades that the service tells of or whose page it signed, shows a "
+    "Plays a payment channel: opens trades that the service tells of or whose page it signed, "
+    "shows a "
     "person\n"
-    "that page to pay or decline, and notifies the service. Keeps everything in memory; no real money.\n"
+    "that page to pay or decline, and notifies the service. Keeps everything in memory; no real "
+    "money.\n"
     "\n"
     "  --listen HOST:PORT   [127.0.0.1:8090]; port 0 takes a free one\n"
     "  --port-file FILE     where to write the port once it listens\n"

@@ -275,10 +275,9 @@ enum status idem_finish_group(struct session *s, const struct idem_answer *answe
     CRASH_POINT(idem_before_finish);
     /* An UPDATE in fact, for the rows are there: MariaDB takes an array of INSERTs as one statement
      * and runs one of UPDATEs one after the other. */
-    return write_answers(s,
-                         INSERT_ANSWERS
-                         " ON DUPLICATE KEY UPDATE status = VALUES(status), body = VALUES(body)",
-                         answers, n);
+    return write_answers(
+        s, INSERT_ANSWERS " ON DUPLICATE KEY UPDATE status = VALUES(status), body = VALUES(body)",
+        answers, n);
 }
 
 enum status idem_claim_group(struct session *s, const struct idem_answer *answers, unsigned n)

@@ -50,9 +50,10 @@ static void forget_orders(struct reading *r)
 static enum status read_all(struct session *s, struct reading *r, struct job **jobs, unsigned n)
 {
     static const struct id_list list =
-        ID_LIST("SELECT " ORDER_COLUMNS_OF("o.") ", " PAYMENT_COLUMNS_OF("p.") " FROM orders o "
-                "FORCE INDEX (PRIMARY) LEFT JOIN payments p FORCE INDEX (by_order) "
-                "ON p.order_id = o.id WHERE o.id IN (",
+        ID_LIST("SELECT " ORDER_COLUMNS_OF("o.") ", " PAYMENT_COLUMNS_OF(
+                    "p.") " FROM orders o "
+                          "FORCE INDEX (PRIMARY) LEFT JOIN payments p FORCE INDEX (by_order) "
+                          "ON p.order_id = o.id WHERE o.id IN (",
                 ") ORDER BY o.id, p.id DESC LIMIT 5120");
     _Static_assert(ROWS_MAX == 5120, "the statement's LIMIT");
     for (unsigned i = 0; i < n; i++)

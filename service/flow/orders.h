@@ -63,9 +63,9 @@ enum status order_cancel(struct session *s, const struct uid *id, const struct o
 /* Columns that order_from_row expects, in order. */
 #define ORDER_COLUMNS ORDER_COLUMNS_OF("")
 /* t: "" or a table's alias and a dot. */
-#define ORDER_COLUMNS_OF(t)                                                             \
-    t "id, " t "storefront, " t "shopper, " t "item, " t "shard, " t "qty, " t "amount, " \
-    t "state, " t "gen, COALESCE(" t "changed_ms, 0)"
+#define ORDER_COLUMNS_OF(t)                                                                 \
+    t "id, " t "storefront, " t "shopper, " t "item, " t "shard, " t "qty, " t "amount, " t \
+      "state, " t "gen, COALESCE(" t "changed_ms, 0)"
 enum { ORDER_COLUMNS_N = 10 };
 void order_from_row(struct order *o, const struct sql_val *cols);
 /* Milliseconds until which it may be paid: from its id and its sale. */

@@ -13,11 +13,10 @@ static void copy_col(char *out, size_t size, struct str v)
 
 void payment_from_row(struct payment *p, const struct sql_val *c)
 {
-    *p = (struct payment){
-        .state = (enum payment_state)c[2].i,
-        .action = (enum payment_action)c[11].i,
-        .amount = c[3].i,
-        .created_ms = c[4].i};
+    *p = (struct payment){.state = (enum payment_state)c[2].i,
+                          .action = (enum payment_action)c[11].i,
+                          .amount = c[3].i,
+                          .created_ms = c[4].i};
     memcpy(p->id.b, c[0].s.p, UID_LEN);
     memcpy(p->order.b, c[1].s.p, UID_LEN);
     copy_col(p->channel, sizeof(p->channel), c[5].s);

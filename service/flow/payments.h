@@ -24,9 +24,9 @@ enum status payment_get(struct session *s, const struct uid *id, const struct or
 /* Columns that payment_from_row expects, in order. */
 #define PAYMENT_COLUMNS PAYMENT_COLUMNS_OF("")
 /* t: "" or a table's alias and a dot. */
-#define PAYMENT_COLUMNS_OF(t)                                                             \
-    t "id, " t "order_id, " t "state, " t "amount, " t "created_ms, " t "channel, "       \
-    t "phase, " t "currency, " t "channel_ref, " t "action_url, " t "return_url, " t "action"
+#define PAYMENT_COLUMNS_OF(t)                                                                     \
+    t "id, " t "order_id, " t "state, " t "amount, " t "created_ms, " t "channel, " t "phase, " t \
+      "currency, " t "channel_ref, " t "action_url, " t "return_url, " t "action"
 void payment_from_row(struct payment *p, const struct sql_val *cols);
 
 struct payment_wish {
@@ -35,8 +35,8 @@ struct payment_wish {
     const struct channel *channel;
     struct channel_state *state; /* the channel's */
     enum payment_action action;
-    struct str return_url;       /* may be empty */
-    struct uid id;               /* of the payment to make */
+    struct str return_url; /* may be empty */
+    struct uid id;         /* of the payment to make */
 };
 
 /* A wish on its way: recorded with others in one transaction and answered. Where the channel has to
@@ -56,7 +56,7 @@ struct payment_try {
     bool replayed;      /* body is an answer from before */
     struct payment out; /* when ST_OK and not replayed */
     /* payment_create.c's and its parts' own. */
-    bool told;    /* the channel was called */
+    bool told;     /* the channel was called */
     struct uid id; /* the wish's, or of the try that is taken up */
     const struct engine *engine;
     struct channel_call call;
@@ -71,8 +71,8 @@ enum webhook_outcome {
     WEBHOOK_REPEATED,  /* this event was here before, or said what was known */
     WEBHOOK_UNMATCHED, /* no such payment: recorded, shown by the audit */
     WEBHOOK_UNAPPLIED, /* money for an order that cannot take it: recorded, shown by the audit */
-    WEBHOOK_MISMATCH,  /* amount, currency or order is not the payment's: recorded, shown by audit */
-    WEBHOOK_IGNORED    /* an event of no consequence */
+    WEBHOOK_MISMATCH, /* amount, currency or order is not the payment's: recorded, shown by audit */
+    WEBHOOK_IGNORED   /* an event of no consequence */
 };
 const char *webhook_outcome_text(enum webhook_outcome o);
 

@@ -53,7 +53,8 @@ static enum status sandbox_open(const struct config *conf, struct http_calls *ca
 /* A query's value (RFC 3986, section 2.3). */
 static void add_percent(struct buf *b, struct str v)
 {
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
     for (size_t i = 0; i < v.n; i++) {
         if (v.p[i] != '\0' && strchr(plain, v.p[i]))
             buf_char(b, v.p[i]);
@@ -74,7 +75,8 @@ static bool sandbox_page(const struct channel_state *s, const struct channel_tra
     buf_init(&b, CHANNEL_URL_MAX);
     buf_printf(&b, "%s%s?", s->pages, payment);
     size_t query = b.len;
-    buf_printf(&b, "order=%s&amount=%" PRId64 "&currency=%s", order, trade->amount, trade->currency);
+    buf_printf(&b, "order=%s&amount=%" PRId64 "&currency=%s", order, trade->amount,
+               trade->currency);
     if (trade->return_url.n > 0) {
         BUF_LIT(&b, "&return_url=");
         add_percent(&b, trade->return_url);
@@ -162,8 +164,8 @@ static void sandbox_create(struct channel_state *s, struct channel_call *call)
     }
     memcpy(call->header, name, sizeof(name));
     websign_make(s->secret, body, clock_wall_ms() / 1000, call->header + sizeof(name) - 1);
-    call->http =
-        (struct http_call){.url = s->trades, .header = call->header, .body = body, .ended = on_called};
+    call->http = (struct http_call){
+        .url = s->trades, .header = call->header, .body = body, .ended = on_called};
     http_calls_post(s->calls, &call->http);
 }
 

@@ -7,8 +7,8 @@
 #include "base/str.h"
 
 /* X(name, number, text) */
-#define PAYMENT_ACTION_TABLE(X)                                           \
-    X(REDIRECT, 1, "redirect") /* open the channel's page */              \
+#define PAYMENT_ACTION_TABLE(X)                              \
+    X(REDIRECT, 1, "redirect") /* open the channel's page */ \
     X(QR_CODE, 2, "qr_code")   /* scan what the channel gave a code for */
 
 enum payment_action {

@@ -393,12 +393,12 @@ static void test_our_checks(void **state)
         {4025, "INSERT INTO orders VALUES ('3', 1, 'x', 'i', 1, 0, 1, 100, 7, 0, NULL)"},
         {4025, "INSERT INTO orders VALUES ('3', 1, 'x', 'i', 1, 0, 0, 100, 1, 0, NULL)"},
         {4025, "INSERT INTO orders VALUES ('3', 1, 'x', 'i', 1, 0, 1, 0, 1, 0, NULL)"},
-        {0,
-         "INSERT INTO payments VALUES ('1', '1', 'c', 'full', 5, 1, 'CNY', '', '', '', 0, NULL, 1)"},
-        {4025,
-         "INSERT INTO payments VALUES ('2', '1', 'c', 'full', 6, 1, 'CNY', '', '', '', 0, NULL, 1)"},
-        {4025,
-         "INSERT INTO payments VALUES ('2', '1', 'c', 'full', 0, 1, 'CNY', '', '', '', 0, NULL, 1)"},
+        {0, "INSERT INTO payments VALUES ('1', '1', 'c', 'full', 5, 1, 'CNY', '', '', '', 0, NULL, "
+            "1)"},
+        {4025, "INSERT INTO payments VALUES ('2', '1', 'c', 'full', 6, 1, 'CNY', '', '', '', 0, "
+               "NULL, 1)"},
+        {4025, "INSERT INTO payments VALUES ('2', '1', 'c', 'full', 0, 1, 'CNY', '', '', '', 0, "
+               "NULL, 1)"},
     };
     char error[512];
     if (migrate_run(shop->sql, "schema", NULL, NULL, error, sizeof(error)) != ST_OK)

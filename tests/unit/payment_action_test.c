@@ -13,7 +13,7 @@ static void test_words(void **state)
     static const struct {
         const char *text;
         int number;
-    } cases[] = {{"redirect", 1}, {"qr_code", 2},  {"", 0},         {"none", 0},
+    } cases[] = {{"redirect", 1}, {"qr_code", 2},   {"", 0},      {"none", 0},
                  {"Redirect", 0}, {"redirect ", 0}, {"qr_cod", 0}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if ((int)payment_action_of(str_from(cases[i].text)) != cases[i].number)

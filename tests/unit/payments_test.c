@@ -58,10 +58,11 @@ static void test_page_is_signed_here(void **state)
     assert_int_equal(p.action, PAYMENT_BY_REDIRECT);
     uid_format("pay_", &wish.id, payment);
     uid_format("ord_", &order, text);
-    snprintf(start, sizeof(start), "%s/pay/%s?order=%s&amount=19800&currency=CNY&return_url=",
-             till.url, payment, text);
+    snprintf(start, sizeof(start),
+             "%s/pay/%s?order=%s&amount=19800&currency=CNY&return_url=", till.url, payment, text);
     assert_memory_equal(p.action_url, start, strlen(start));
-    assert_non_null(strstr(p.action_url, "=https%3A%2F%2Fshop.example%2F%3Fa%3D1%26b%3D%C3%BC&sign="));
+    assert_non_null(
+        strstr(p.action_url, "=https%3A%2F%2Fshop.example%2F%3Fa%3D1%26b%3D%C3%BC&sign="));
     assert_true(signed_by_us(p.action_url, payment));
     uid_format("sbx_", &wish.id, text);
     assert_string_equal(p.channel_ref, text);
@@ -84,7 +85,8 @@ static void test_page_with_a_long_way_back(void **state)
         wish.return_url = (struct str){back, n};
         assert_int_equal(payment_create(flow.s, &wish, &p), ST_OK);
         assert_int_equal(strlen(p.return_url), n);
-        flow_tell(&flow, "UPDATE payments SET state = 4 WHERE id = %s", hex_id(&p.id)); /* declined */
+        flow_tell(&flow, "UPDATE payments SET state = 4 WHERE id = %s",
+                  hex_id(&p.id)); /* declined */
     }
     assert_int_equal(atomic_load(&till.calls), 1);
     assert_string_equal(p.action_url, "http://till/pay/1");

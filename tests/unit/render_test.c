@@ -448,16 +448,11 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_payment),
-        T(test_payment_by_a_code),
-        T(test_payment_actions),
-        T(test_order),
-        T(test_order_states),
-        T(test_sale),
-        T(test_sale_phases),
-        T(test_left),
-        T(test_audit),
-        T(test_audit_of_nothing),
+        T(test_payment),         T(test_payment_by_a_code),
+        T(test_payment_actions), T(test_order),
+        T(test_order_states),    T(test_sale),
+        T(test_sale_phases),     T(test_left),
+        T(test_audit),           T(test_audit_of_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
