@@ -170,7 +170,7 @@ install: all ## DESTDIR= PREFIX=/usr/local: programs, schema, functions, samples
 	$(Q)install -m 644 schema/*.sql $(DESTDIR)$(SHARE)/schema
 	$(Q)install -m 644 bench/scenarios/*.ini $(DESTDIR)$(SHARE)/scenarios
 	$(Q)install -m 644 service/redis/functions.lua service/api/openapi.yaml bench/report.schema.json \
-		$(DESTDIR)$(SHARE)
+		bench/capacity.schema.json $(DESTDIR)$(SHARE)
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.conf >$(DESTDIR)$(SHARE)/snapup.conf.sample
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/snapup.service

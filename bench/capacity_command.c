@@ -279,8 +279,8 @@ static bool write_json(const struct search *s, const struct capacity *c, enum be
     for (unsigned i = 0; i < s->slo_n; i++) {
         json_array_append_new(slo, json_string(s->slo[i].text));
     }
-    json_t *j = json_pack("{s:s, s:s, s:o, s:f, s:f, s:b, s:s, s:O, s:i}", "object", "capacity",
-                          "scenario", s->scenario.name, "slo", slo, "met_per_s", c->met,
+    json_t *j = json_pack("{s:s, s:i, s:s, s:s, s:o, s:f, s:f, s:b, s:s, s:O, s:i}", "object",
+                          "capacity", "version", 1, "tool", SNAPUP_VERSION, "scenario", s->scenario.name, "slo", slo, "met_per_s", c->met,
                           "missed_per_s", c->missed, "confirmed", c->end == CAPACITY_KNEE,
                           "bottleneck", s->cause, "probes", s->probes, "exit", (int)result);
     bool good = j && json_dumpf(j, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
