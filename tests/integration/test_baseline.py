@@ -104,9 +104,10 @@ def test_an_order_is_in_mariadb_when_it_is_answered(baseline, stack):
 def test_the_last_unit_is_sold_once(baseline, stack):
     sale = baseline.open_sale(stock=1)
     alice = unique("alice-")
-    baseline.buy(sale, alice, "key-1").expect(201)
+    first = baseline.buy(sale, alice, "key-1").expect(201)
     refused = baseline.buy(sale, "bob", "key-1").expect(409, "sold_out")
     assert refused.json["left"] == 0
+    assert baseline.buy(sale, alice, "key-1").expect(201).json == first.json
     assert [row["shopper"] for row in orders_of(stack, sale)] == [alice]
 
 
