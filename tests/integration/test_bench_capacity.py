@@ -1,5 +1,6 @@
 """`snapup-bench capacity`: the search itself is in tests/unit/bench_capacity_test.c."""
 
+import itertools
 import json
 import subprocess
 
@@ -51,7 +52,7 @@ def test_what_can_never_be_met(shop, settings, tmp_path):
     report = tmp_path / "capacity.json"
     # Sanitizers make the tool late; that is another test's business.
     code, out, err = capacity("rush", *place(shop, settings), "--slo", "p99<10s", "--slo", "orders/s<1",
-                              "--probe", "1s", "--json", report, "--late-max", "10s")
+                              "--probe", "1s", "--json", report, "--late-max", "10s", "--connections", "4")
     assert (code, err) == (5, ""), out
     found = json.loads(report.read_text())
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
@@ -60,9 +61,12 @@ def test_what_can_never_be_met(shop, settings, tmp_path):
     assert (found["met_per_s"], found["missed_per_s"], found["confirmed"]) == (0, 200, False)
     closed = [probe for probe in found["probes"] if probe["phase"] == "closed"]
     probes = [probe for probe in found["probes"] if probe["phase"] == "open"]
-    rates = [probe["rate"] for probe in probes]
+    # Nothing is missed at the first try, unless the service falls behind.
+    tries = [(rate, len(list(same))) for rate, same in itertools.groupby(probe["rate"] for probe in probes)]
+    rates = [rate for rate, _ in tries]
+    assert max(n for _, n in tries) == 3
     assert rates[0] == pytest.approx(closed[-1]["completed_per_s"], rel=1e-6)
-    assert all(later == pytest.approx(max(rate / 2, 200)) for rate, later in zip(rates, rates[1:]))
+    assert all(later == pytest.approx(max(rate / 2, 200)) for rate, later in itertools.pairwise(rates))
     assert {probe["met"] for probe in probes} == {False} and probes[-1]["missed"] == "orders/s<1"
     # Chance brings 200 a second give or take 14.
     assert probes[-1]["latency"]["n"] == pytest.approx(200, abs=90)
