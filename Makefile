@@ -85,8 +85,8 @@ up: all ## the same in the background; returns when it can sell
 down: ## ends what `make up` started
 	@ops/dev/shop down
 
-deps: ## installs missing Debian packages, also those of test, fault, fuzz and check
-	@ops/dev/deps run test fault check
+deps: ## installs missing Debian packages, also those of test, fault, fuzz, check and bench-compare
+	@ops/dev/deps run test fault check compare
 
 # --- Test ---------------------------------------------------------------------------------------------
 
@@ -135,7 +135,7 @@ fuzz: build/deps-check ## each target of tests/fuzz for FUZZ_SECONDS (60); FUZZ=
 bench: all ## 200,000 shoppers rush 50,000 units (ARGS for others: build/release/snapup-bench --help)
 	@ops/dev/bench $(ARGS)
 
-bench-compare: build/deps-test build/baseline/.installed ## Snapup, a service in Node and the machine's limits under one load (ROUNDS=3 SECONDS=4)
+bench-compare: build/deps-compare build/baseline/.installed ## Snapup, a service in Node and the machine's limits under one load (ROUNDS=3 SECONDS=4)
 	+$(Q)$(BUILD) MODE=release programs
 	@ops/dev/bench-compare $(or $(ROUNDS),3) $(or $(SECONDS),4)
 
@@ -170,7 +170,7 @@ install: all ## DESTDIR= PREFIX=/usr/local: programs, schema, functions, samples
 	$(Q)install -m 644 schema/*.sql $(DESTDIR)$(SHARE)/schema
 	$(Q)install -m 644 bench/scenarios/*.ini $(DESTDIR)$(SHARE)/scenarios
 	$(Q)install -m 644 service/redis/functions.lua service/api/openapi.yaml bench/report.schema.json \
-		$(DESTDIR)$(SHARE)
+		bench/capacity.schema.json $(DESTDIR)$(SHARE)
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.conf >$(DESTDIR)$(SHARE)/snapup.conf.sample
 	$(Q)sed 's|@PREFIX@|$(PREFIX)|g' ops/units/snapup.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/snapup.service
@@ -223,7 +223,7 @@ $(O)/snapup-limits: $(LIMITS:%.c=$(O)/%.o) $(O)/libsnapup.a
 
 # The baseline's packages, by name from npm, beside a copy of it.
 BASELINE := $(wildcard bench/baseline/*)
-build/baseline/.installed: $(BASELINE)
+build/baseline/.installed: $(BASELINE) | build/deps-compare
 	@mkdir -p $(@D)
 	$(Q)cp $(BASELINE) $(@D) && npm install --prefix $(@D) --no-package-lock --no-audit --no-fund --loglevel=error \
 		--silent && touch $@

@@ -322,7 +322,7 @@ enum status pool_init(struct pool *p, struct worker *w, uint32_t conns, bool on_
     if (!p->conns) {
         return ST_INTERNAL;
     }
-    p->n = conns;
+    p->n = p->seen = conns;
     for (uint32_t i = 0; i < conns; i++) {
         struct conn *c = &p->conns[i];
         c->worker = w;
@@ -349,24 +349,33 @@ void pool_fini(struct pool *p)
     }
 }
 
-void pool_tick(struct pool *p, int64_t now_us)
+/* Whether it had a deadline that is over, or was to be opened again. */
+static bool conn_look(struct conn *c, int64_t now_us)
 {
-    for (uint32_t i = 0; i < p->n; i++) {
-        struct conn *c = &p->conns[i];
-        const struct worker *w = c->worker;
-        int64_t waited_us = now_us - c->since_us;
-        int64_t timeout_us = w->conf->scenario->timeout_us;
-        if (c->state == CONN_WAITING && waited_us > timeout_us) {
-            conn_drop(c, COUNT_TIMEOUTS);
-        } else if (c->state == CONN_OPENING && waited_us > timeout_us && waited_us > OPEN_US_MIN) {
-            conn_failed_to_open(c);
-        } else if (c->state == CONN_STREAMING && (waited_us > visit_streams_us(c) || w->stopped)) {
-            uint32_t shopper = c->shopper;
-            conn_close(c);
-            visit_stream_ended(c->worker, shopper, now_us);
-        } else if (c->state == CONN_CLOSED && !p->on_demand && w->running &&
-                   now_us >= p->open_after_us && !turns_over(&w->turns)) {
-            conn_open(c);
-        }
+    const struct pool *p = c->pool;
+    const struct worker *w = c->worker;
+    int64_t waited_us = now_us - c->since_us;
+    int64_t timeout_us = w->conf->scenario->timeout_us;
+    if (c->state == CONN_WAITING && waited_us > timeout_us) {
+        conn_drop(c, COUNT_TIMEOUTS);
+    } else if (c->state == CONN_OPENING && waited_us > timeout_us && waited_us > OPEN_US_MIN) {
+        conn_failed_to_open(c);
+    } else if (c->state == CONN_STREAMING && (waited_us > visit_streams_us(c) || w->stopped)) {
+        uint32_t shopper = c->shopper;
+        conn_close(c);
+        visit_stream_ended(c->worker, shopper, now_us);
+    } else if (c->state == CONN_CLOSED && !p->on_demand && w->running &&
+               now_us >= p->open_after_us && !turns_over(&w->turns)) {
+        conn_open(c);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void pool_look(struct pool *p, int64_t now_us, uint32_t deeds_max)
+{
+    for (uint32_t deeds = 0; p->seen < p->n && deeds < deeds_max;) {
+        deeds += conn_look(&p->conns[p->seen++], now_us);
     }
 }

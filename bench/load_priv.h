@@ -66,6 +66,7 @@ struct pool {
     bool on_demand; /* opened when shoppers wait, not before the start */
     struct conn *conns;
     uint32_t n;
+    uint32_t seen; /* of conns, in this round of looking after them; n: it is over */
     struct conn_list free;
     uint32_t opening, gone;
     int64_t free_since_us; /* since when there has been a free one */
@@ -160,8 +161,8 @@ void pool_fini(struct pool *p);
 void conn_open(struct conn *c);
 void conn_close(struct conn *c);
 void conn_send(struct conn *c, uint32_t shopper, struct str request, int64_t now_us);
-/* Deadlines, and connections to be opened again. */
-void pool_tick(struct pool *p, int64_t now_us);
+/* Goes on with the round: deadlines, and connections to be opened again, so many at most. */
+void pool_look(struct pool *p, int64_t now_us, uint32_t deeds_max);
 
 /* --- request.c --------------------------------------------------------------------------------- */
 

@@ -18,6 +18,9 @@ enum {
      * twice, would take the core from the service that shares it. Part of the latency, and far below
      * the lateness allowed. */
     GRAIN_US = 300,
+    /* To give up a connection or to open one takes some 30 us: a thousand that time out at once would
+     * make an open load late for everybody who is due meanwhile. */
+    DEEDS_IN_GRAIN = 8,
 };
 
 /* --- intervals --------------------------------------------------------------------------------- */
@@ -219,12 +222,22 @@ static void give_up_waiting(struct worker *w, struct pool *p, int64_t now_us)
     }
 }
 
+static void look_after_conns(struct worker *w, int64_t now_us)
+{
+    for (unsigned i = 0; i < w->pools_n; i++) {
+        pool_look(&w->pools[i], now_us, w->running && !w->closed ? DEEDS_IN_GRAIN : UINT32_MAX);
+    }
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
     int64_t now_us = clock_mono_us();
+    for (struct pool *p = w->pools; p < w->pools + w->pools_n; p++) {
+        p->seen = p->seen == p->n ? 0 : p->seen;
+    }
+    look_after_conns(w, now_us);
     if (!w->running) {
-        pool_tick(&w->pools[0], now_us);
         return;
     }
     if (load_hurries(w->load) && !w->hurried) {
@@ -236,7 +249,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         turns_stop(&w->turns);
     }
     for (unsigned i = 0; i < w->pools_n; i++) {
-        pool_tick(&w->pools[i], now_us);
         give_up_waiting(w, &w->pools[i], now_us);
     }
     worker_interval(w, now_us);
@@ -356,6 +368,7 @@ static void run_by_the_clock(struct worker *w)
         (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
         event_base_loop(w->base, EVLOOP_NONBLOCK);
         if (!w->done) {
+            look_after_conns(w, clock_mono_us());
             worker_dispatch(w, clock_mono_us());
         }
     }

@@ -85,6 +85,9 @@ export function buildApp(settings, gate, ledger) {
     app.addContentTypeParser('application/json', { parseAs: 'string' },
         (request, body, done) => (body === '' ? done(null) : readJson(request, body, done)));
 
+    // Node does so by itself from 19 on.
+    app.addHook('preClose', async () => app.server.closeIdleConnections());
+
     app.decorateRequest('shopper', '');
     app.setNotFoundHandler(async (request, reply) => refuse(request, reply, 'not_found'));
     app.setErrorHandler(async (error, request, reply) => {
@@ -116,9 +119,8 @@ export function buildApp(settings, gate, ledger) {
         };
     }
 
-    async function replay(request, reply, sale, id) {
+    function replay(request, reply, sale, order) {
         const { sku, qty } = request.body;
-        const order = await ledger.findOrder(id);
         if (!order) {
             return refuse(request, reply, 'idempotency_in_progress');
         }
@@ -148,7 +150,7 @@ export function buildApp(settings, gate, ledger) {
         const order = { id, sale: sale.id, sku, shopper, idem, qty, amount: qty * item.price, created_ms: nowMs };
         const [outcome, detail] = await gate.reserve(sale, item, order);
         if (outcome === 'replayed') {
-            return replay(request, reply, sale, detail);
+            return replay(request, reply, sale, await ledger.findOrder(detail));
         }
         if (outcome !== 'reserved') {
             return refuse(request, reply, outcome, outcome === 'sold_out' ? { left: detail } : undefined);
@@ -157,6 +159,9 @@ export function buildApp(settings, gate, ledger) {
             await ledger.insertOrder(order);
         } catch (error) {
             await gate.giveBack(sale, order);
+            if (error.code === 'ER_DUP_ENTRY') { // Redis forgot the key, or it bought in another sale
+                return replay(request, reply, sale, await ledger.findByKey(shopper, idem));
+            }
             throw error;
         }
         reply.code(201).header('Location', `/v1/orders/${PREFIX}${id}`);

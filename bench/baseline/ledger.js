@@ -68,4 +68,9 @@ export class Ledger {
         const [[row]] = await this.pool.execute('SELECT * FROM orders WHERE id = ?', [id]);
         return row;
     }
+
+    async findByKey(shopper, idem) {
+        const [[row]] = await this.pool.execute('SELECT * FROM orders WHERE shopper = ? AND idem = ?', [shopper, idem]);
+        return row;
+    }
 }

@@ -76,7 +76,7 @@ static size_t not_ok(const json_t *list)
     return n;
 }
 
-static void verdict_badge(struct page *p)
+static void verdict_badge(struct page *p, const json_t *run)
 {
     static const struct {
         const char *kind, *text;
@@ -88,9 +88,9 @@ static void verdict_badge(struct page *p)
     };
     enum { BROKEN = 1 };
     const size_t n = sizeof(results) / sizeof(results[0]);
-    const json_t *promises = run_at(p->run, "promises");
+    const json_t *promises = run_at(run, "promises");
     /* A broken promise is never hidden behind another fault of the run. */
-    double result = not_ok(promises) ? BROKEN : run_number(p->run, "exit");
+    double result = not_ok(promises) ? BROKEN : run_number(run, "exit");
     size_t i = 0;
     while (i < n && result != (double)i) {
         i++;
@@ -104,14 +104,14 @@ static void verdict_badge(struct page *p)
     }
 }
 
-static void validity_badge(struct page *p)
+static void validity_badge(struct page *p, const json_t *run)
 {
-    const json_t *valid = run_at(p->run, "valid");
+    const json_t *valid = run_at(run, "valid");
     if (json_is_true(valid)) {
         badge(p, "good", "Valid", "");
         return;
     }
-    const char *why = run_text(p->run, "invalid");
+    const char *why = run_text(run, "invalid");
     badge(p, "bad", json_is_false(valid) ? "Not valid" : "Nothing says whether it is valid", "");
     if (*why) {
         badge(p, "bad", "Why: ", why);
@@ -119,10 +119,10 @@ static void validity_badge(struct page *p)
 }
 
 /* Only a run at a planned pace has a generator that can be late. */
-static void lateness_badge(struct page *p)
+static void lateness_badge(struct page *p, const json_t *run)
 {
-    double p99 = run_number(p->run, "generator/late_p99_us");
-    if (strcmp(run_text(p->run, "load"), "closed") == 0 || isnan(p99)) {
+    double p99 = run_number(run, "generator/late_p99_us");
+    if (strcmp(run_text(run, "load"), "closed") == 0 || isnan(p99)) {
         return;
     }
     bool late = p99 > LATE_P99_US;
@@ -131,9 +131,9 @@ static void lateness_badge(struct page *p)
           figure(UNIT_US, p99, text));
 }
 
-static void thresholds_badge(struct page *p)
+static void thresholds_badge(struct page *p, const json_t *run)
 {
-    const json_t *thresholds = run_at(p->run, "thresholds");
+    const json_t *thresholds = run_at(run, "thresholds");
     bool missed = not_ok(thresholds) > 0;
     if (json_array_size(thresholds) > 0) {
         badge(p, missed ? "bad" : "good", missed ? "Not within its limits" : "Within its limits",
@@ -162,8 +162,8 @@ static void tiles(struct page *p)
     fputs("</dl>\n", p->out);
 }
 
-/* "rush, at 2026-11-24T12:00:00.000Z, 12.3 s, open load" */
-static void run_line(struct page *p, const json_t *run, const char *name)
+/* "rush, at 2026-11-24T12:00:00.000Z, 12.3 s, open load", and how it ended */
+static void run_lines(struct page *p, const json_t *run, const char *name)
 {
     char text[FIGURE_MAX];
     fprintf(p->out, "<p class=\"what\">%s", name);
@@ -174,7 +174,12 @@ static void run_line(struct page *p, const json_t *run, const char *name)
     markup_text(p->out, run_text(run, "load"));
     fputs(" load, sale ", p->out);
     markup_text(p->out, run_text(run, "sale"));
-    fputs(".</p>\n", p->out);
+    fputs(".</p>\n<p class=\"badges\">\n", p->out);
+    verdict_badge(p, run);
+    validity_badge(p, run);
+    lateness_badge(p, run);
+    thresholds_badge(p, run);
+    fputs("</p>\n", p->out);
 }
 
 static void headline(struct page *p)
@@ -184,16 +189,10 @@ static void headline(struct page *p)
     fputs("</h1>\n<p class=\"about\">", p->out);
     markup_text(p->out, run_text(p->run, "about"));
     fputs("</p>\n", p->out);
-    run_line(p, p->run, p->other ? "This run (solid): " : "");
+    run_lines(p, p->run, p->other ? "This run (solid): " : "");
     if (p->other) {
-        run_line(p, p->other, "Other run (dashed): ");
+        run_lines(p, p->other, "Other run (dashed): ");
     }
-    fputs("<p class=\"badges\">\n", p->out);
-    verdict_badge(p);
-    validity_badge(p);
-    lateness_badge(p);
-    thresholds_badge(p);
-    fputs("</p>\n", p->out);
     tiles(p);
     fputs("</header>\n", p->out);
 }

@@ -18,89 +18,23 @@ static void quantile_cells(struct page *p, const json_t *times)
     }
 }
 
-static void verdict_cell(struct page *p, const json_t *row, const char *good, const char *bad)
+/* Open load has a planned send; in closed load a shopper sets out when a connection is free. */
+static bool is_closed(const json_t *run)
 {
-    bool ok = json_is_true(json_object_get(row, "ok"));
-    markup_verdict(p->out, ok, ok ? good : bad);
+    return strcmp(run_text(run, "load"), "closed") == 0;
 }
 
-static void table_promises(struct page *p)
+static void latency_rows(struct page *p, const json_t *run, const char *kind, bool service)
 {
-    static const char *const heads[] = {"Promise", "", "Found", NULL};
-    size_t i;
-    json_t *row;
-    const json_t *promises = run_at(p->run, "promises");
-    html_title(p, "Promises");
-    if (json_array_size(promises) == 0) {
-        html_absent(p, "Whether the promises were kept");
+    const json_t *times = run_at(run_at(run, service ? "service_time" : "latency"), kind);
+    if (!times) {
         return;
     }
-    markup_table(p->out, "What shoppers were told, against MariaDB", heads);
-    json_array_foreach(promises, i, row)
-    {
-        markup_row(p->out, run_text(row, "promise"));
-        verdict_cell(p, row, "kept", "BROKEN");
-        markup_cell(p->out, run_text(row, "found"));
-        markup_row_end(p->out);
-    }
-    markup_table_end(p->out);
-}
-
-static void table_thresholds(struct page *p)
-{
-    static const char *const heads[] = {"Fails if", "", "#Found", NULL};
-    size_t i;
-    json_t *row;
-    const json_t *thresholds = run_at(p->run, "thresholds");
-    if (json_array_size(thresholds) == 0) {
-        return;
-    }
-    html_title(p, "Limits");
-    markup_table(p->out,
-                 "A limit that holds fails the run, and so does one that nothing was held against",
-                 heads);
-    json_array_foreach(thresholds, i, row)
-    {
-        markup_row(p->out, run_text(row, "text"));
-        verdict_cell(p, row, "does not hold",
-                     json_object_get(row, "value") ? "HOLDS" : "not measured");
-        markup_number(p->out, figure_unit(run_text(row, "unit")), run_number(row, "value"));
-        markup_row_end(p->out);
-    }
-    markup_table_end(p->out);
-}
-
-static void ratio_row(struct page *p, const struct measure *m)
-{
-    double run = html_measure(p->run, m);
-    double other = html_measure(p->other, m);
-    if (isnan(run) || isnan(other)) {
-        return;
-    }
-    double ratio = other > 0 ? run / other : NAN;
-    bool same = run == other || fabs(ratio - 1) < 0.01;
-    markup_row(p->out, m->name);
-    markup_number(p->out, m->unit, run);
-    markup_number(p->out, m->unit, other);
-    markup_number(p->out, UNIT_RATIO, ratio);
-    if (same) {
-        markup_cell(p->out, "same");
-    } else {
-        bool better = (run < other) == m->less_is_better;
-        markup_verdict(p->out, better, better ? "better" : "worse");
-    }
+    html_row(p, run, kind);
+    markup_cell(p->out, service ? "sent" : is_closed(run) ? "free connection" : "planned");
+    markup_number(p->out, UNIT_COUNT, run_number(times, "n"));
+    quantile_cells(p, times);
     markup_row_end(p->out);
-}
-
-static void table_ratios(struct page *p)
-{
-    static const char *const heads[] = {"Measure", "#This run", "#Other run", "#Ratio", "", NULL};
-    html_title(p, "This run beside the other");
-    markup_table(p->out, "Ratio: this run by the other. Within one in a hundred: the same.", heads);
-    for (const struct measure *m = html_measures; m->name; m++) {
-        ratio_row(p, m);
-    }
-    markup_table_end(p->out);
 }
 
 static void table_latencies(struct page *p)
@@ -109,107 +43,111 @@ static void table_latencies(struct page *p)
                                         "#p50",    "#p90",         "#p99",    "#p99.9",
                                         "#p99.99", "#Longest",     NULL};
     static const char *const kinds[] = {"orders", "refusals", "all"};
-    bool closed = strcmp(run_text(p->run, "load"), "closed") == 0;
     html_title(p, "Latency and service time");
-    if (json_object_size(run_at(p->run, "latency")) == 0) {
+    if (json_object_size(run_at(p->run, "latency")) +
+            json_object_size(run_at(p->other, "latency")) ==
+        0) {
         html_absent(p, "How long answers took");
         return;
     }
-    markup_table(p->out,
-                 closed ? "Closed load: a shopper sets out when a connection is free, so that "
-                          "nobody waits for one."
-                        : "Open load: latency counts from when a shopper meant to ask, service "
-                          "time from when the request left.",
-                 heads);
+    html_table(p,
+               is_closed(p->run) ? "Closed load: a shopper sets out when a connection is free, so "
+                                   "that nobody waits for one."
+                                 : "Open load: latency counts from when a shopper meant to ask, "
+                                   "service time from when the request left.",
+               heads);
     for (unsigned i = 0; i < 2 * sizeof(kinds) / sizeof(kinds[0]); i++) {
-        const char *from = i % 2 ? "service_time" : "latency";
-        const json_t *times = run_at(run_at(p->run, from), kinds[i / 2]);
-        if (!times) {
-            continue;
-        }
-        markup_row(p->out, kinds[i / 2]);
-        markup_cell(p->out, i % 2 ? "sent" : closed ? "free connection" : "planned");
-        markup_number(p->out, UNIT_COUNT, run_number(times, "n"));
-        quantile_cells(p, times);
-        markup_row_end(p->out);
+        latency_rows(p, p->run, kinds[i / 2], i % 2);
+        latency_rows(p, p->other, kinds[i / 2], i % 2);
     }
     markup_table_end(p->out);
+}
+
+/* What a step is known by, and an answer within it. */
+static const char *const step_keys[] = {"name", NULL};
+static const char *const answer_keys[] = {"status", "code", NULL};
+
+static void step_row(struct page *p, const json_t *run, const json_t *step, const void *arg)
+{
+    html_row(p, run, run_text(step, "name"));
+    markup_cell(p->out, run_text(step, "request"));
+    markup_number(p->out, UNIT_COUNT, run_number(step, "sent"));
+    quantile_cells(p, run_at(step, "latency"));
+    markup_row_end(p->out);
 }
 
 static void table_steps(struct page *p)
 {
     static const char *const heads[] = {"Step", "Request", "#Sent",   "#Mean",    "#p50", "#p90",
                                         "#p99", "#p99.9",  "#p99.99", "#Longest", NULL};
-    size_t i;
-    json_t *step;
     const json_t *steps = run_at(p->run, "steps");
+    const json_t *others = run_at(p->other, "steps");
     html_title(p, "Steps");
-    if (json_array_size(steps) == 0) {
+    if (json_array_size(steps) + json_array_size(others) == 0) {
         html_absent(p, "The steps of a shopper");
         return;
     }
-    markup_table(p->out, "Latency of each step", heads);
-    json_array_foreach(steps, i, step)
-    {
-        markup_row(p->out, run_text(step, "name"));
-        markup_cell(p->out, run_text(step, "request"));
-        markup_number(p->out, UNIT_COUNT, run_number(step, "sent"));
-        quantile_cells(p, run_at(step, "latency"));
-        markup_row_end(p->out);
-    }
+    html_table(p, "Latency of each step", heads);
+    html_each(p, steps, others, step_keys, step_row, NULL);
     markup_table_end(p->out);
 }
 
 /* A bar as long as the share, which the number beside it says, too. */
-static void bar_cell(struct page *p, double share, bool expected)
+static void bar_cell(struct page *p, double share, bool expected, bool other)
 {
     double length = share > 0 ? fmin(share, 1) * 100 : 0;
     fprintf(p->out,
-            "<td class=\"bar%s\"><svg aria-hidden=\"true\" width=\"100%%\" height=\"14\"><rect "
+            "<td class=\"bar%s\"><svg aria-hidden=\"true\" width=\"100%%\" height=\"14\"><rect%s "
             "width=\"%.2f%%\" height=\"14\"/></svg></td>",
-            expected ? "" : " bad", length);
+            expected ? "" : " bad", other ? " class=\"other\"" : "", length);
 }
 
-static void answer_row(struct page *p, const json_t *step, const json_t *answer)
+/* The same step in both runs. */
+struct step_pair {
+    const json_t *mine, *others;
+};
+
+static void answer_row(struct page *p, const json_t *run, const json_t *answer, const void *arg)
 {
+    const struct step_pair *steps = arg;
+    const json_t *step = run == p->other ? steps->others : steps->mine;
     char status[FIGURE_MAX];
     bool expected = json_is_true(json_object_get(answer, "expected"));
     double n = run_number(answer, "n");
     double sent = run_number(step, "sent");
     double share = sent > 0 ? n / sent : NAN;
     double http = run_number(answer, "status");
-    markup_row(p->out, run_text(step, "name"));
+    html_row(p, run, run_text(step, "name"));
     markup_cell(p->out, http > 0 ? figure(UNIT_COUNT, http, status) : "none");
     markup_cell(p->out, run_text(answer, "code"));
     markup_number(p->out, UNIT_COUNT, n);
     markup_number(p->out, UNIT_SHARE, share);
-    bar_cell(p, share, expected);
+    bar_cell(p, share, expected, run == p->other);
     markup_verdict(p->out, expected, expected ? "expected" : "not expected");
     markup_row_end(p->out);
+}
+
+static void answers_of_step(struct page *p, const json_t *mine, const json_t *others,
+                            const void *arg)
+{
+    const struct step_pair steps = {mine, others};
+    html_each(p, run_at(mine, "answers"), run_at(others, "answers"), answer_keys, answer_row,
+              &steps);
 }
 
 static void table_answers(struct page *p)
 {
     static const char *const heads[] = {"Step",   "Status", "Code", "#Number",
                                         "#Share", "",       "",     NULL};
-    size_t i;
-    size_t k;
-    json_t *step;
-    json_t *answer;
     const json_t *steps = run_at(p->run, "steps");
+    const json_t *others = run_at(p->other, "steps");
     html_title(p, "What was answered");
-    if (json_array_size(steps) == 0) {
+    if (json_array_size(steps) + json_array_size(others) == 0) {
         html_absent(p, "Which answers came");
         return;
     }
-    markup_table(p->out, "Answers by status and code, as shares of the step's requests", heads);
-    json_array_foreach(steps, i, step)
-    {
-        json_array_foreach(json_object_get(step, "answers"), k, answer)
-        {
-            answer_row(p, step, answer);
-        }
-    }
+    html_table(p, "Answers by status and code, as shares of the step's requests", heads);
+    html_pairs(p, steps, others, step_keys, answers_of_step, NULL);
     markup_table_end(p->out);
 }
 
@@ -266,97 +204,85 @@ static void member_row(struct page *p, const char *name, const struct suffix *su
     markup_row(p->out, *text ? text : name);
 }
 
+static void member_pair(struct page *p, const json_t *mine, const json_t *others, const void *arg)
+{
+    const struct suffix *suffix = suffix_of(arg);
+    member_row(p, arg, suffix);
+    value_cell(p, suffix, mine);
+    if (p->other) {
+        value_cell(p, suffix, others);
+    }
+    markup_row_end(p->out);
+}
+
 /* The members of an object, those of the other run beside them. */
 static void table_members(struct page *p, const char *title, const char *caption,
                           const char *member)
 {
     static const char *const one[] = {"Name", "Value", NULL};
     static const char *const two[] = {"Name", "This run", "Other run", NULL};
-    const char *name;
-    json_t *value;
-    json_t *object = (json_t *)run_at(p->run, member);
     html_title(p, title);
-    if (json_object_size(object) == 0) {
+    if (json_object_size(run_at(p->run, member)) + json_object_size(run_at(p->other, member)) ==
+        0) {
         html_absent(p, caption);
         return;
     }
     markup_table(p->out, caption, p->other ? two : one);
-    json_object_foreach(object, name, value)
-    {
-        const struct suffix *suffix = suffix_of(name);
-        member_row(p, name, suffix);
-        value_cell(p, suffix, value);
-        if (p->other) {
-            value_cell(p, suffix, json_object_get(run_at(p->other, member), name));
-        }
-        markup_row_end(p->out);
-    }
+    html_members(p, member, member_pair);
     markup_table_end(p->out);
 }
 
-static void table_audit(struct page *p)
+static void processor_row(struct page *p, const json_t *run, const char *name, double us)
 {
-    static const char *const heads[] = {"Check", "Promise", "", "#Expected", "#Found", NULL};
-    size_t i;
-    json_t *row;
-    const json_t *checks = run_at(p->run, "audit/checks");
-    html_title(p, "The service's own audit");
-    if (json_array_size(checks) == 0) {
-        html_absent(p, "What the service's audit found");
-        return;
-    }
-    bool ok = json_is_true(run_at(p->run, "audit/ok"));
-    markup_table(p->out, ok ? "All in order" : "Not in order", heads);
-    json_array_foreach(checks, i, row)
-    {
-        markup_row(p->out, run_text(row, "name"));
-        markup_cell(p->out, run_text(row, "promise"));
-        verdict_cell(p, row, "ok", "BROKEN");
-        markup_number(p->out, UNIT_COUNT, run_number(row, "expected"));
-        markup_number(p->out, UNIT_COUNT, run_number(row, "found"));
-        markup_row_end(p->out);
-    }
-    markup_table_end(p->out);
-}
-
-static void processor_row(struct page *p, const char *name, double us)
-{
-    double orders = run_number(p->run, "totals/orders");
-    markup_row(p->out, name);
+    double orders = run_number(run, "totals/orders");
+    html_row(p, run, name);
     markup_number(p->out, UNIT_US, us);
     markup_number(p->out, UNIT_US, orders > 0 ? us / orders : NAN);
     markup_row_end(p->out);
 }
 
+static void processor_pair(struct page *p, const json_t *mine, const json_t *others,
+                           const void *arg)
+{
+    if (mine) {
+        processor_row(p, p->run, arg, run_value(mine));
+    }
+    if (others) {
+        processor_row(p, p->other, arg, run_value(others));
+    }
+}
+
+/* Of the service and its stores: what a run costs, whoever asks. */
+static void processor_sum(struct page *p, const json_t *run)
+{
+    const char *name;
+    json_t *us;
+    double sum = 0;
+    json_t *processes = (json_t *)run_at(run, "cpu_us");
+    if (json_object_size(processes) == 0) {
+        return;
+    }
+    json_object_foreach(processes, name, us)
+    {
+        sum += strcmp(name, "generator") == 0 ? 0 : run_value(us);
+    }
+    processor_row(p, run, "all but the generator", sum);
+}
+
 static void table_processors(struct page *p)
 {
     static const char *const heads[] = {"Process", "#Processor", "#Per order", NULL};
-    const char *name;
-    json_t *us;
-    json_t *processes = (json_t *)run_at(p->run, "cpu_us");
     html_title(p, "Processor time");
-    if (json_object_size(processes) == 0) {
+    if (json_object_size(run_at(p->run, "cpu_us")) + json_object_size(run_at(p->other, "cpu_us")) ==
+        0) {
         html_absent(p, "How much processor each process took in all");
         return;
     }
-    double sum = 0;
-    markup_table(p->out, "Of the whole run", heads);
-    json_object_foreach(processes, name, us)
-    {
-        processor_row(p, name, run_value(us));
-        sum += strcmp(name, "generator") == 0 ? 0 : run_value(us);
-    }
-    processor_row(p, "all but the generator", sum);
+    html_table(p, "Of the whole run", heads);
+    html_members(p, "cpu_us", processor_pair);
+    processor_sum(p, p->run);
+    processor_sum(p, p->other);
     markup_table_end(p->out);
-}
-
-void html_verdicts(struct page *p)
-{
-    table_promises(p);
-    table_thresholds(p);
-    if (p->other) {
-        table_ratios(p);
-    }
 }
 
 void html_tables(struct page *p)
@@ -365,7 +291,7 @@ void html_tables(struct page *p)
     table_steps(p);
     table_answers(p);
     table_processors(p);
-    table_audit(p);
+    html_audit(p);
     table_members(p, "Orders in MariaDB", "What the comparison counted", "ledger");
     table_members(p, "Counts", "All answers and failures", "totals");
     table_members(p, "The load generator", "How it fared itself", "generator");

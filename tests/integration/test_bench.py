@@ -1,9 +1,12 @@
 """The load tool against a real shop: every scenario proves itself, and its report adds up. How fast
 anything is does not matter here."""
 
+import contextlib
+import http.server
 import json
 import signal
 import subprocess
+import threading
 
 import jsonschema
 import pytest
@@ -120,6 +123,57 @@ def test_who_was_told_nothing_asks_again_with_the_same_key(bench):
                         "--timeout", "6ms", "--persist", "20s")
     assert report["ledger"]["doubles"] == 0 and report["ledger"]["live_units"] <= 40
     assert report["totals"]["sent"] >= 60
+
+
+class Deaf(http.server.BaseHTTPRequestHandler):
+    """A service that opens sales and never answers an order: the client has to go."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if self.path == "/v1/orders":
+            self.rfile.read(1)
+            self.close_connection = True
+        else:
+            self.do_GET()
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "16")
+        self.end_headers()
+        self.wfile.write(b'{"state":"open"}')
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def deaf_service():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Deaf, bind_and_activate=False)
+    server.request_queue_size = 128  # all connections at once
+    server.server_bind()
+    server.server_activate()
+    server.daemon_threads = True
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize("plan", [["--arrivals", "spike 120"], ["--arrivals", "closed", "--shoppers", "120"]])
+def test_connections_that_time_out_are_opened_again(bench, plan):
+    """More than are looked after at a time; each serves four shoppers, one after the other."""
+    with deaf_service() as url:
+        text = bench.run("run", "rush", "--url", url, "--no-proof", "--quiet", "--json", "-", "--connections", "30",
+                         "--timeout", "200ms", "--late-max", "1h", *plan, code=4)
+    report = json.loads(text)
+    assert report["invalid"] == "nothing was answered"
+    assert report["totals"]["shoppers"] == report["totals"]["timeouts"] == 120
 
 
 def test_a_few_items_are_hot(bench):

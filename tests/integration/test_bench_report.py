@@ -1,6 +1,7 @@
 """`snapup-bench report`: the page of a run, whatever the run looks like."""
 
 import copy
+import html
 import html.parser
 import json
 import re
@@ -69,6 +70,14 @@ def report(folder, run, other=None, expect=0):
     return (folder / "run.html").read_text() if expect == 0 else done.stderr
 
 
+def table(text, caption):
+    """The rows of a table as texts, without its head."""
+    head = re.escape(caption.replace("'", "&#39;"))
+    found = re.search(f"<caption>{head}</caption>.*?<tbody>(.*?)</tbody>", text, re.DOTALL)[1]
+    cells = (re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr>(.*?)</tr>", found))
+    return [[html.unescape(re.sub("<.*?>", "", cell)) for cell in row] for row in cells]
+
+
 def check_page(text):
     """What every page has to be: whole, closed to the outside, with charts that are XML."""
     page = Page(text)
@@ -133,6 +142,80 @@ def test_two_runs_lie_over_each_other(tmp_path):
     assert len(charts["commits"].findall("rect")) == 18  # without the empty ones at the end
     page, _ = check_page(report(tmp_path, slower, sample_run()))
     assert "durable orders 20,200/s 40,400/s 0.5 × worse" in page.words
+
+
+def with_more(run):
+    """A run with a step, an answer, a process, a limit and a check that sample_run() does not have."""
+    step = run["steps"][0]
+    step["answers"] = [{"status": 0, "code": "", "n": 20, "expected": False}, step["answers"][0]]
+    look = {"name": "look", "request": "GET /v1/orders/${order}", "sent": 40, "latency": step["latency"],
+            "service_time": step["latency"], "answers": [{"status": 200, "code": "", "n": 40, "expected": True}]}
+    run["steps"] = [look, step]
+    run["cpu_us"] = {"node": 30_000_000, "generator": 1_000_000}
+    run["thresholds"].append({"text": "errors>1%", "unit": "share", "value": 0.02, "ok": False})
+    run["audit"]["ok"] = False
+    run["audit"]["checks"].append({"name": "left", "promise": "P4", "ok": False, "expected": 2, "found": 1})
+    run["promises"][1] = {"promise": "P2", "ok": False, "found": "3 missing"}
+    run["totals"]["late_joiners"] = 12
+    return run
+
+
+def test_what_both_runs_have_stands_side_by_side(tmp_path):
+    run, other = sample_run(intervals=8), with_more(sample_run(intervals=8, orders_per_s=20_000, seed=2))
+    for first, second, names in ((run, other, ("this", "other")), (other, run, ("other", "this"))):
+        text = report(tmp_path, first, second)
+        check_page(text)
+        answers = [row[:4] for row in table(text, "Answers by status and code, as shares of the step's requests")]
+        sold = [f"{r['steps'][-1]['answers'][k]['n']:,}" for r, k in ((run, 0), (other, 1))]
+        assert sorted(answers) == sorted([
+            ["order", names[0], "201", ""], ["order", names[1], "201", ""], ["order", names[0], "409", "sold_out"],
+            ["order", names[0], "503", "overloaded"], ["order", names[1], "none", ""], ["look", names[1], "200", ""]])
+        at = answers.index(["order", "this", "201", ""])
+        assert answers[at + 1][1] == "other"
+        shown = table(text, "Answers by status and code, as shares of the step's requests")
+        assert sorted([shown[at][4], shown[at + 1][4]]) == sorted(sold)
+        steps = [row[:4] for row in table(text, "Latency of each step")]
+        sent = [f"{r['steps'][-1]['sent']:,}" for r in (run, other)]
+        order = [["order", name, "POST /v1/orders", n] for name, n in zip(names, sent)]
+        look = ["look", names[1], "GET /v1/orders/${order}", "40"]
+        assert steps == ([*order, look] if first is run else [look, *reversed(order)])
+
+
+def test_two_runs_show_both_verdicts(tmp_path):
+    other = with_more(sample_run(intervals=8)) | {"valid": False, "invalid": "nothing was sold", "exit": 4}
+    text = report(tmp_path, sample_run(intervals=8), other)
+    page, _ = check_page(text)
+    head = page.words[:page.words.index("durable orders")]
+    assert head.index("Every promise was kept") < head.index("Other run (dashed)") < head.index("A promise was broken")
+    assert "Why: nothing was sold" in head
+    assert table(text, "What shoppers were told, against MariaDB")[2:4] == [
+        ["P2", "this", "kept", table(text, "What shoppers were told, against MariaDB")[0][3]],
+        ["P2", "other", "BROKEN", "3 missing"]]
+    assert ["errors>1%", "other", "HOLDS", "2 %"] in table(
+        text, "A limit that holds fails the run, and so does one that nothing was held against")
+    assert ["left", "other", "P4", "BROKEN", "2", "1"] in table(text, "Not in order")
+    processors = [row[:3] for row in table(text, "Of the whole run")]
+    assert ["node", "other", "30 s"] in processors and ["service", "this", "12.4 s"] in processors
+    assert processors[-2:] == [["all but the generator", "this", "25.3 s"], ["all but the generator", "other", "30 s"]]
+    assert ["late joiners", "", "12"] in table(text, "All answers and failures")
+
+
+def test_what_only_the_other_run_has_is_shown(tmp_path):
+    run = sample_run(intervals=8)
+    for name in ("steps", "commit_groups", "cpu_us", "audit", "promises", "ledger", "spectrum"):
+        del run[name]
+    for name in ("stock", "cpu", "commit_group"):
+        del run["series"][name]
+    page, charts = check_page(report(tmp_path, run, sample_run(intervals=8)))
+    assert sorted(charts) == sorted(CHARTS) and "no figures" not in page.words
+    assert "sold_out" in page.words and "held_is_live" in page.words
+    assert {path.get("class") for path in charts["stock"].findall("svg/path")} == {"c0 other"}
+
+
+def test_one_run_has_no_column_of_runs(tmp_path):
+    text = report(tmp_path, sample_run(intervals=8))
+    assert ">Run<" not in text and ">this<" not in text
+    assert table(text, "Latency of each step")[0][:2] == ["order", "POST /v1/orders"]
 
 
 def test_a_process_has_one_colour_in_both_runs(tmp_path):
