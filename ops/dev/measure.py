@@ -21,6 +21,9 @@ SCENARIO = ROOT / "bench/scenarios/rush.ini"
 WORKERS = (os.cpu_count() + 1) // 2
 START_S = 60
 END_S = 30
+SETTLE_S = 20
+REST_S = 0.5
+REST_SHARE = 0.05  # of a core, of all processes together
 INVALID = 4  # snapup-bench's exit code of a run that is not valid
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
@@ -48,6 +51,19 @@ def cpu_us(pid):
         fields = pathlib.Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
         ticks += sum(int(field) for field in fields[11:15])  # its own, and that of children that ended
     return ticks * TICK_US
+
+
+def settle(pids):
+    """Until the processes rest: what one run left to do (pages to write, sales to audit) is not to be the next one's
+    burden."""
+    deadline = time.monotonic() + SETTLE_S
+    before = [cpu_us(pid) for pid in pids]
+    while time.monotonic() < deadline:
+        time.sleep(REST_S)
+        now = [cpu_us(pid) for pid in pids]
+        if sum(now) - sum(before) <= REST_S * REST_SHARE * 1_000_000:
+            return
+        before = now
 
 
 def wait_for(url, process, log):
