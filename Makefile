@@ -233,7 +233,8 @@ $(O)/unit/%: $(O)/tests/unit/%.o $(O)/libsnapup.a
 	$(LINK) -lcmocka
 
 # The simulation stands in for libevent, hiredis and MariaDB, and for these functions.
-SIM_WRAPS := malloc calloc realloc free mmap munmap madvise clock_gettime clock_wall_ms clock_follow usleep getrandom eventfd read write close \
+SIM_WRAPS := malloc calloc realloc free mmap munmap madvise clock_gettime clock_wall_ms clock_follow usleep \
+	getrandom setpriority eventfd read write close \
 	pthread_create pthread_join pthread_mutex_init pthread_mutex_destroy pthread_mutex_lock \
 	pthread_mutex_unlock pthread_cond_init pthread_cond_destroy pthread_cond_wait \
 	pthread_cond_timedwait pthread_cond_signal pthread_cond_broadcast

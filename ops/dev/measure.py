@@ -24,7 +24,8 @@ END_S = 30
 SETTLE_S = 20
 REST_S = 0.5
 REST_SHARE = 0.05  # of a core, of all processes together
-INVALID = 4  # snapup-bench's exit code of a run that is not valid
+INVALID = 4  # snapup-bench's exit code of a run that is not valid, and what its report calls one of the reasons
+LATE = "the load tool itself was late"
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -114,15 +115,18 @@ def server(command, env, port, log):
             process.wait()
 
 
-def rush(port, args, pids, env=None):
-    """One run of the load tool: its figures, and the processor time per answer of each process. None: the
-    tool itself was late, so that the run says nothing."""
+def rush(port, args, pids, env=None, may_be_late=False):
+    """One run of the load tool: its figures, and the processor time per answer of each process. None, and only
+    for a caller who says that it may be: the tool itself was late, so that the run says nothing."""
     before = {name: cpu_us(pid) for name, pid in pids.items()}
     command = [RELEASE / "snapup-bench", "run", SCENARIO, "--url", f"http://127.0.0.1:{port}", "--quiet",
                "--json", "-", *args]
     done = subprocess.run(command, env=os.environ | (env or {}), capture_output=True, text=True)
     if done.returncode == INVALID:
-        return None
+        reason = json.loads(done.stdout)["invalid"]
+        if may_be_late and reason == LATE:
+            return None
+        raise SystemExit(f"{shlex.join(map(str, command))} is not valid: {reason}\n{done.stderr}")
     if done.returncode != 0:
         raise SystemExit(f"{shlex.join(map(str, command))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     used = {name: cpu_us(pid) - before[name] for name, pid in pids.items()}

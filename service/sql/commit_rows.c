@@ -213,18 +213,25 @@ static enum status count_together(struct group *g, const struct delta *d, unsign
     return st == ST_OK && changed != 2 * (uint64_t)n ? ST_FENCED : st;
 }
 
+/* To the end also when one is fenced: nothing of this stays then, but a rebuilt shard fences all of
+ * its items, and each that was not marked would cost the group another transaction. */
+static enum status count_singly(struct group *g, const struct delta *d, unsigned n)
+{
+    enum status st = ST_OK;
+    for (unsigned i = 0; (st == ST_OK || st == ST_FENCED) && i < n; i++) {
+        enum status one = count_one(g, &d[i]);
+        st = one == ST_OK ? st : one;
+    }
+    return st;
+}
+
 static enum status count_units(struct group *g)
 {
     struct delta *d = malloc(sizeof(*d) * g->n);
     if (!d)
         return ST_OVERLOADED;
-    enum status st = ST_OK;
     unsigned n = sum_deltas(g, d);
-    if (n > 1 && !g->singly)
-        st = count_together(g, d, n);
-    else
-        for (unsigned i = 0; st == ST_OK && i < n; i++)
-            st = count_one(g, &d[i]);
+    enum status st = n > 1 && !g->singly ? count_together(g, d, n) : count_singly(g, d, n);
     free(d);
     return st;
 }

@@ -84,7 +84,7 @@ static void *boot(void *arg)
     struct engine *e = &in->engine;
     const unsigned jobs_max = (unsigned)e->conf->query_depth_max;
     prepare(e);
-    if (committers_create(&e->sql, 1, (unsigned)e->conf->commit_group_max,
+    if (committers_create(&e->sql, 1 + sim_below(2), (unsigned)e->conf->commit_group_max,
                           (unsigned)e->conf->commit_depth_max, NULL, NULL,
                           &e->committers) != ST_OK ||
         jobs_create(e, 1 + sim_below(2), jobs_max, &e->queries) != ST_OK ||

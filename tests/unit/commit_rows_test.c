@@ -333,9 +333,30 @@ static void test_r2_only_the_old_epoch_is_fenced(void **state)
     for (; st == ST_FENCED && tries < 4; tries++)
         st = commit(rows, 3, false);
     assert_int_equal(st, ST_OK);
-    assert_int_equal(tries, 3); /* one refusal per guilty epoch */
+    assert_int_equal(tries, 2); /* one refusal names both guilty epochs */
     expect_outcomes(rows, (enum status[]){ST_FENCED, ST_OK, ST_FENCED}, 3);
     assert_int_equal(ledger_held(&ledger, 1, 0), 1);
+}
+
+/* A rebuilt shard fences all of its items: one refusal names them all, so that the group's others do
+ * not wait for a transaction each. */
+static void test_r21_all_fenced_leave_at_once(void **state)
+{
+    static struct commit_row rows[ROWS_MAX];
+    for (int careful = 0; careful < 2; careful++) {
+        ledger_reset(&ledger);
+        for (unsigned i = 0; i < ROWS_MAX; i++) {
+            rows[i] = ledger_row(&ledger, "ann");
+            rows[i].item = 100 + i; /* without a row in the ledger: no epoch is theirs */
+        }
+        rows[300].item = 1;
+        assert_int_equal(commit(rows, ROWS_MAX, careful), ST_FENCED);
+        assert_int_equal(commit(rows, ROWS_MAX, careful), ST_OK);
+        for (unsigned i = 0; i < ROWS_MAX; i++)
+            assert_int_equal(rows[i].outcome, i == 300 ? ST_OK : ST_FENCED);
+        assert_int_equal(ledger_orders(&ledger), 1);
+        assert_int_equal(ledger_held(&ledger, 1, 0), 1);
+    }
 }
 
 static void test_p1_never_more_than_allocated(void **state)
@@ -501,6 +522,7 @@ int main(void)
         TEST(test_r11_refused_row_writes_nothing),
         TEST(test_r21_fenced_shard_leaves_the_group),
         TEST(test_r2_only_the_old_epoch_is_fenced),
+        TEST(test_r21_all_fenced_leave_at_once),
         TEST(test_p1_each_item_is_guarded),
         TEST(test_p1_never_more_than_allocated),
         TEST(test_p1_a_group_is_guarded_as_a_whole),
