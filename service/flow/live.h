@@ -31,6 +31,9 @@ struct log_mark {
 struct live_item {
     _Atomic int64_t left; /* -1: not known */
     _Atomic bool refuse;  /* left was 0 when the filter was known to be complete */
+    /* Draws of this process that take units from other shards for this one: what they take stands in
+     * nobody's `left` until it has arrived. */
+    _Atomic unsigned arriving;
 };
 
 struct live_shard {

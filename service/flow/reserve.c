@@ -152,11 +152,13 @@ void lane_acked(struct lane *lane)
     lane->acking = 0;
 }
 
-/* Whether every shard has refused this item lately; units elsewhere are drawn over. */
+/* Whether every shard has refused this item lately, and none is about to get more; units elsewhere
+ * are drawn over. */
 static bool known_sold_out(const struct sale *sale, const struct sale_item *item)
 {
     for (unsigned i = 0; i < sale->shards; i++) {
-        if (!atomic_load_explicit(&item->live[i].refuse, memory_order_acquire))
+        if (!atomic_load_explicit(&item->live[i].refuse, memory_order_acquire) ||
+            atomic_load_explicit(&item->live[i].arriving, memory_order_relaxed) > 0)
             return false;
     }
     return true;

@@ -41,23 +41,40 @@ static void on_drawn(struct task *task)
     free(d);
 }
 
-static bool others_have(const struct reserve *r, const struct lane *lane, const struct purchase *p)
+/* What other shards have, for all that is known here. */
+enum elsewhere { TOO_FEW, ON_THEIR_WAY, ENOUGH };
+
+static unsigned arriving(const struct sale *sale, const struct sale_item *item)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < sale->shards; i++)
+        n += atomic_load(&item->live[i].arriving);
+    return n;
+}
+
+static enum elsewhere others_have(const struct reserve *r, const struct purchase *p)
 {
     const struct sale_item *item;
     const struct sale *sale = snapshot_item(catalog_read(r->reader), p->row.item, &item);
+    if (!sale || sale->shards == 1)
+        return TOO_FEW;
     int64_t sum = 0;
-    for (unsigned i = 0; sale && i < sale->shards; i++) {
+    /* Looked at on either side of the sum: what leaves one shard's number in between is seen. */
+    unsigned on_the_way = arriving(sale, item);
+    for (unsigned i = 0; i < sale->shards; i++) {
         int64_t n = atomic_load_explicit(&item->live[i].left, memory_order_relaxed);
         sum += n > 0 ? n : 0;
     }
-    return sale && sale->shards > 1 && sum >= p->row.qty;
+    on_the_way += arriving(sale, item);
+    return sum >= p->row.qty ? ENOUGH : on_the_way > 0 ? ON_THEIR_WAY : TOO_FEW;
 }
 
 /* A shard that is sold out draws units from the others before it says so. */
 bool lane_park(struct lane *lane, struct purchase *p)
 {
     struct reserve *r = lane->r;
-    if (p->draws >= DRAWS_MAX || !others_have(r, lane, p))
+    const enum elsewhere there = others_have(r, p);
+    if (p->draws >= DRAWS_MAX || there == TOO_FEW)
         return false;
     if (!lane->drawing) {
         struct draw *d = calloc(1, sizeof(*d));
@@ -73,8 +90,8 @@ bool lane_park(struct lane *lane, struct purchase *p)
         }
         lane->drawing = p->row.item;
     }
-    /* A draw for another item is no try of this one's. */
-    p->draws += lane->drawing == p->row.item;
+    /* A draw for another item is no try of this one's, nor is one that has to wait for another's. */
+    p->draws += lane->drawing == p->row.item && there == ENOUGH;
     list_push(&lane->parked, p);
     return true;
 }

@@ -348,8 +348,10 @@ enum status stock_draw(struct session *s, const struct sale *sale, const struct 
         int64_t n = want > most / 2 ? want : most / 2;
         n = n < most ? n : most;
         struct uid id = uid_make(s->ids, clock_wall_ms());
+        atomic_fetch_add(&item->live[to].arriving, 1);
         enum status st = take_from_shard(s, sale, item, from, n, id, to + 1,
                                          STR("drawn by another shard"), &left);
+        atomic_fetch_sub(&item->live[to].arriving, 1);
         if (st == ST_OK)
             want -= n;
         else if (st != ST_NOT_ENOUGH_LEFT)

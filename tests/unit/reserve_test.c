@@ -347,6 +347,29 @@ static void test_r15_ended_sale_with_a_forgotten_filter(void **state)
     }
 }
 
+/* Units that another shard is drawing stand in no shard's number; who asks meanwhile is not told that
+ * there are none. */
+static void test_units_on_their_way(void **state)
+{
+    struct told first[2], late;
+    uint32_t no = flow_sell(&flow, &(struct flow_sale){.shards = 2, .stock = 2});
+    for (int i = 0; i < 2; i++) {
+        buy(no, &(struct flow_wish){.shopper = i ? "bob" : "ann"}, &first[i]);
+        TURN_UNTIL(first[i].n == 1);
+        expect_told(&first[i], 1, BUY_DURABLE, ST_OK);
+    }
+    struct live_item *live = flow_look(&flow, no)->item[0].live;
+    atomic_store(&live[0].arriving, 1);
+    buy(no, &(struct flow_wish){.shopper = "dan"}, &late);
+    for (int i = 0; i < 100; i++) {
+        turn();
+        assert_int_equal(late.n, 0);
+    }
+    atomic_store(&live[0].arriving, 0);
+    TURN_UNTIL(late.n == 1);
+    expect_told(&late, 1, BUY_REFUSED, ST_SOLD_OUT);
+}
+
 /* --- Redis cannot for a while ------------------------------------------------------------------ */
 
 /* It said no, so nothing was done: nothing to rebuild, and on it goes by itself. */
@@ -439,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_a_few_gather_while_ours_are_written),
         cmocka_unit_test(test_nobody_gathers_for_another_sale),
         cmocka_unit_test(test_r15_ended_sale_with_a_forgotten_filter),
+        cmocka_unit_test(test_units_on_their_way),
         cmocka_unit_test(test_misconf_passes),
         cmocka_unit_test(test_r10_acks_outlive_a_refused_call),
         cmocka_unit_test(test_function_flush),
