@@ -81,6 +81,16 @@ void live_sale_destroy(struct live_sale **sale)
     *sale = NULL;
 }
 
+int64_t live_left(const struct live_item *item, unsigned shards)
+{
+    int64_t left = 0;
+    for (unsigned i = 0; i < shards; i++) {
+        int64_t n = atomic_load_explicit(&item[i].left, memory_order_relaxed);
+        left += n > 0 ? n : 0;
+    }
+    return left;
+}
+
 bool live_filter_has(const struct live_shard *s, uint32_t hash)
 {
     uint32_t bit = hash & (s->filter_bits - 1);

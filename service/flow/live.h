@@ -80,6 +80,9 @@ enum status live_sale_create(uint32_t no, unsigned shards, unsigned items, int64
                              unsigned *next_index, struct live_sale **out);
 void live_sale_destroy(struct live_sale **s);
 
+/* Units left in all shards of an item (item: [shards]), as far as they are known. */
+int64_t live_left(const struct live_item *item, unsigned shards);
+
 bool live_filter_has(const struct live_shard *s, uint32_t hash);
 /* Whether no bit is set, and none was taken away since s->forgets was `forgets`. For who refuses: he
  * reads that number first, then whether the filter is complete (filter_current, an item's refuse),

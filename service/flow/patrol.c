@@ -14,7 +14,13 @@
 #include <stdlib.h>
 
 const struct patrol_pace patrol_pace = {
-    .heal_after_ms = 10000, .stuck_after_ms = 30000, .rest_ms = 5000, .rest_times = 50};
+    .heal_after_ms = 10000,
+    .stuck_after_ms = 30000,
+    .rest_ms = 5000,
+    .rest_times = 50,
+    .rush_per_s = 1000,
+    .rush_ms = 60000,
+};
 
 /* One item of a watched shard. */
 struct watch_item {

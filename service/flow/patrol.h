@@ -29,6 +29,8 @@ struct patrol_pace {
     int64_t stuck_after_ms;
     int64_t rest_ms;    /* between two audits, at least */
     int64_t rest_times; /* and so many times the last one's duration */
+    int64_t rush_per_s; /* while open sales lose as many units a second, no audit disturbs them, */
+    int64_t rush_ms;    /* for so long; one in doubt is looked at again all the same */
 };
 
 extern const struct patrol_pace patrol_pace;

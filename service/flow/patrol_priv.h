@@ -24,9 +24,10 @@ struct patrol {
     /* The audit's. */
     struct round_sale *sale;
     unsigned sales;
-    uint32_t last;   /* number of the sale that was audited last */
-    bool again;      /* it is to be the next, too */
-    int64_t next_us; /* no audit before */
+    uint32_t last;         /* number of the sale that was audited last */
+    bool again;            /* it is to be the next, too */
+    int64_t next_us;       /* no audit before */
+    int64_t left, left_us; /* units that open sales had left at the last call */
     /* For the gauge: what is wrong now. */
     _Atomic unsigned unbalanced; /* items of shards */
     _Atomic unsigned broken;     /* sales */

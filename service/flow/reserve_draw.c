@@ -58,13 +58,9 @@ static enum elsewhere others_have(const struct reserve *r, const struct purchase
     const struct sale *sale = snapshot_item(catalog_read(r->reader), p->row.item, &item);
     if (!sale || sale->shards == 1)
         return TOO_FEW;
-    int64_t sum = 0;
     /* Looked at on either side of the sum: what leaves one shard's number in between is seen. */
     unsigned on_the_way = arriving(sale, item);
-    for (unsigned i = 0; i < sale->shards; i++) {
-        int64_t n = atomic_load_explicit(&item->live[i].left, memory_order_relaxed);
-        sum += n > 0 ? n : 0;
-    }
+    const int64_t sum = live_left(item->live, sale->shards);
     on_the_way += arriving(sale, item);
     return sum >= p->row.qty ? ENOUGH : on_the_way > 0 ? ON_THEIR_WAY : TOO_FEW;
 }

@@ -209,16 +209,6 @@ static enum status take_from_shard(struct session *s, const struct sale *sale,
     return ST_RECOVERING;
 }
 
-static int64_t left_anywhere(const struct sale *sale, const struct sale_item *item)
-{
-    int64_t left = 0;
-    for (unsigned i = 0; i < sale->shards; i++) {
-        int64_t n = atomic_load(&item->live[i].left);
-        left += n > 0 ? n : 0;
-    }
-    return left;
-}
-
 static bool on_delta(void *arg, const struct sql_val *c, unsigned n)
 {
     *(int64_t *)arg = c[0].i;
@@ -396,6 +386,6 @@ enum status stock_change(struct session *s, const struct sale *sale, const struc
     }
     if (st == ST_OK)
         return sum_units(s, item, out);
-    out->left = left_anywhere(sale, item);
+    out->left = live_left(item->live, sale->shards);
     return st;
 }

@@ -442,6 +442,29 @@ static void test_audits_rest(void **state)
     }
 }
 
+/* Not for ever, and not what is in doubt: an audit waits while units go fast. */
+static void test_audits_wait_for_a_rush(void **state)
+{
+    const struct patrol_pace waits = {.rush_per_s = 10, .rush_ms = HOUR_MS};
+    const struct patrol_pace soon = {.rush_per_s = 10}; /* its time is up at once */
+    const struct patrol_pace *const paces[] = {&waits, &soon};
+    uint32_t no = the_sale(1, 1);
+    for (unsigned i = 0; i < COUNT(paces); i++) {
+        struct patrol *p = patrol(paces[i]);
+        const int64_t audits = metric("audits_total");
+        struct live_item *live = flow_look(&flow, no)->item[0].live;
+        atomic_store(&live->left, 1000000);
+        audit(p, 1);
+        assert_int_equal(metric("audits_total"), audits + 1);
+        atomic_store(&live->left, 0);
+        audit(p, 1);
+        assert_int_equal(metric("audits_total"), audits + 1 + i);
+        audit(p, 1); /* no more have gone */
+        assert_int_equal(metric("audits_total"), audits + 2 + i);
+        patrol_destroy(&p);
+    }
+}
+
 static void test_open_sales_take_turns(void **state)
 {
     struct patrol *p = patrol(&at_once);
@@ -495,6 +518,7 @@ int main(void)
         T(test_holds_are_not_judged_while_something_is_under_way),
         T(test_a_miscounted_ledger_is_told_and_not_rebuilt),
         T(test_audits_rest),
+        T(test_audits_wait_for_a_rush),
         T(test_open_sales_take_turns),
         T(test_one_instance_audits),
     };
