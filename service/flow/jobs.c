@@ -5,12 +5,18 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+/* After a group of so many there are more on their way, and the next one gathers them for so long: a
+ * statement's fixed cost is shared by more. Where few come, nobody waits. */
+enum { CROWD = 16, GATHER_US = 1000 };
 
 struct jobs {
     const struct engine *engine;
     const struct sql_conf *sql;
     struct queue *queue;
     struct jobs_group group; /* max 0: each job alone */
+    unsigned last_group;     /* jobs in it; the thread's */
     unsigned threads;
     pthread_t thread[];
 };
@@ -92,6 +98,8 @@ static void run_alone(struct session *s, struct job *job)
 /* `first` and what else waits. */
 static void run_group(struct jobs *j, struct session *s, struct job **all, struct job *first)
 {
+    if (j->last_group >= CROWD)
+        usleep(GATHER_US);
     int64_t started_us = clock_mono_us();
     unsigned n = 0;
     all[n++] = first;
@@ -103,6 +111,7 @@ static void run_group(struct jobs *j, struct session *s, struct job **all, struc
     j->group.work(s, all, n);
     metrics_time(s->metrics, j->group.time, clock_mono_us() - started_us);
     metrics_size(s->metrics, j->group.size, n);
+    j->last_group = n;
 }
 
 static void *jobs_main(void *arg)
