@@ -262,7 +262,7 @@ static enum status create_loop(struct worker *w)
     int64_t tick_us = w->conf->scenario->timeout_us / 8;
     tick_us = tick_us < TICK_US_MIN ? TICK_US_MIN : tick_us > TICK_US_MAX ? TICK_US_MAX : tick_us;
     const struct timeval every = {0, tick_us};
-    w->base = loop_create();
+    w->base = loop_create_alone();
     w->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (!w->base || w->timer_fd < 0) {
         return ST_INTERNAL;

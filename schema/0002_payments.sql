@@ -1,5 +1,8 @@
 -- Payments: what a shopper is to do, and rows that change in place.
 
+-- Sales go on meanwhile: whoever reads a table for long must not keep them behind this file.
+SET SESSION lock_wait_timeout = 5;
+
 -- What a shopper is to do to pay: 1 open a page, 2 scan a code (rules/payment_action.h).
 ALTER TABLE payments ADD COLUMN IF NOT EXISTS action TINYINT UNSIGNED NOT NULL DEFAULT 1;
 

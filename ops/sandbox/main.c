@@ -120,7 +120,7 @@ static bool write_port(const struct sandbox *sb)
 
 static bool sandbox_init(struct sandbox *sb)
 {
-    sb->base = loop_create();
+    sb->base = loop_create_alone();
     sb->ids = uid_source_create();
     if (!sb->base || trades_init(&sb->trades) != ST_OK) {
         return failed("no memory", "at the start");

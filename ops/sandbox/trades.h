@@ -1,7 +1,9 @@
 /* trades.h - the trades that the sandbox channel knows, found by payment.
  *
  * At most TRADES_MAX; when full, the oldest trade whose notification is over makes room, and while
- * there is none, new trades are refused. In memory only: it is a play channel. One thread.
+ * there is none, new trades are refused. In memory only: it is a play channel, and a trade that made
+ * room or went with a restart is opened anew by its page, to be paid once more (a real one keeps a
+ * merchant's number unique). One thread.
  */
 #pragma once
 

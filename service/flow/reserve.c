@@ -185,7 +185,7 @@ void reserve_submit(struct reserve *r, const struct sale *sale, const struct sal
         return;
     }
     r->busy++;
-    p->draws = 0;
+    p->draws = p->waits = 0;
     lane_push(lane, p);
 }
 
@@ -354,6 +354,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         if (!lane)
             continue;
         lane_retry_fenced(lane);
+        lane_unpark(lane);
         if (!lane->in_flight && (lane->waiting > 0 || lane->acks > 0))
             lane_send(lane); /* a call without rows only deletes */
     }

@@ -39,6 +39,7 @@ struct purchase {
     bool told;         /* reserve's: it was BUY_QUEUED; what comes of it now is only written */
     int64_t left;      /* units left, with ST_SOLD_OUT */
     unsigned draws;    /* reserve's: how often it waited for units of other shards */
+    unsigned waits;    /* likewise, for another lane's draw to arrive */
     int64_t fenced_us; /* reserve's: when its epoch was first found to have ended; 0: never */
 };
 

@@ -4,8 +4,9 @@
 
 #include <stdlib.h>
 
-/* A purchase that drew in vain this often is told that the item is sold out. */
-enum { DRAWS_MAX = 8 };
+/* A purchase that drew in vain this often, or waited for so many ticks for what others drew, is told
+ * that the item is sold out. */
+enum { DRAWS_MAX = 8, WAITS_MAX = 10 };
 
 struct draw {
     struct job job;
@@ -27,17 +28,21 @@ static void draw_work(struct job *job, struct session *s)
         LOG(s->engine->log, LOG_INFO, "draw_failed", LF_Z("status", status_info(st)->name));
 }
 
-/* Whatever came of it, those who waited ask the gate again; it decides. */
-static void on_drawn(struct task *task)
+/* Those who waited ask the gate again; it decides. */
+static void ask_again(struct lane *lane)
 {
-    struct draw *d = CONTAINER_OF(task, struct draw, job.task);
-    struct lane *lane = d->lane;
     struct purchase *p = list_take(&lane->parked), *next;
-    lane->drawing = 0;
     for (; p; p = next) {
         next = p->next;
         lane_push(lane, p);
     }
+}
+
+static void on_drawn(struct task *task)
+{
+    struct draw *d = CONTAINER_OF(task, struct draw, job.task);
+    d->lane->drawing = 0;
+    ask_again(d->lane);
     free(d);
 }
 
@@ -70,9 +75,9 @@ bool lane_park(struct lane *lane, struct purchase *p)
 {
     struct reserve *r = lane->r;
     const enum elsewhere there = others_have(r, p);
-    if (p->draws >= DRAWS_MAX || there == TOO_FEW)
+    if (p->draws >= DRAWS_MAX || p->waits >= WAITS_MAX || there == TOO_FEW)
         return false;
-    if (!lane->drawing) {
+    if (!lane->drawing && there == ENOUGH) {
         struct draw *d = calloc(1, sizeof(*d));
         if (!d)
             return false;
@@ -86,8 +91,18 @@ bool lane_park(struct lane *lane, struct purchase *p)
         }
         lane->drawing = p->row.item;
     }
-    /* A draw for another item is no try of this one's, nor is one that has to wait for another's. */
-    p->draws += lane->drawing == p->row.item && there == ENOUGH;
+    /* A draw for another item is no try of this one's. Units on their way are waited for, not drawn
+     * on: lanes that want more than there is would hand them round for ever. */
+    if (there == ENOUGH)
+        p->draws += lane->drawing == p->row.item;
+    else
+        p->waits++;
     list_push(&lane->parked, p);
     return true;
+}
+
+void lane_unpark(struct lane *lane)
+{
+    if (!lane->drawing)
+        ask_again(lane);
 }

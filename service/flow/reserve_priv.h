@@ -100,3 +100,5 @@ void lane_retry_fenced(struct lane *lane);
 
 /* Whether p, refused as sold out here, waits now for units that other shards still have. */
 bool lane_park(struct lane *lane, struct purchase *p);
+/* With each tick: those who wait for another lane's draw ask again. */
+void lane_unpark(struct lane *lane);

@@ -329,6 +329,8 @@ static unsigned richest_other(const struct sale *sale, const struct sale_item *i
 enum status stock_draw(struct session *s, const struct sale *sale, const struct sale_item *item,
                        unsigned to, int64_t want)
 {
+    if (live_left(item->live, sale->shards) < want)
+        return ST_SOLD_OUT;
     /* Each refusal brings the hint of one shard up to date, so two rounds see them all. */
     for (unsigned tries = 0; tries < 2 * sale->shards && want > 0; tries++) {
         int64_t most = 0, left = 0;

@@ -35,9 +35,11 @@ static enum status sandbox_open(const struct config *conf, struct http_calls *ca
     if (!s)
         return ST_UNAVAILABLE;
     s->calls = calls;
-    if (asprintf(&s->trades, "%s/v1/trades", conf->sandbox_url) < 0)
+    int n = (int)strlen(conf->sandbox_url);
+    n -= conf->sandbox_url[n - 1] == '/';
+    if (asprintf(&s->trades, "%.*s/v1/trades", n, conf->sandbox_url) < 0)
         s->trades = NULL;
-    if (asprintf(&s->pages, "%s/pay/", conf->sandbox_url) < 0)
+    if (asprintf(&s->pages, "%.*s/pay/", n, conf->sandbox_url) < 0)
         s->pages = NULL;
     if (!s->trades || !s->pages ||
         hmac_key_create(str_from(conf->sandbox_secret), &s->secret) != ST_OK) {

@@ -97,6 +97,17 @@ def test_units_for_which_several_were_asked(shop):
     shop.assert_audit_ok(sale)
 
 
+def test_fewer_left_than_anybody_asks_for(shop):
+    """What is left in all shards together is less than one order: it is not handed round among them."""
+    sale = shop.make_sale(stock=44, shards=16, limit=5)
+    requests = [order_request(sale, mint(unique("shopper-")), qty=5) for _ in range(200)]
+    assert tally(in_flight(shop, requests, conns=64, timeout=20)) == {(201, "order"): 8, (409, "sold_out"): 192}
+    moved = shop.sql("SELECT COUNT(*) AS n FROM stock_movements m JOIN items i ON i.no = m.item "
+                     f"JOIN sales s ON s.no = i.sale WHERE s.id = '{sale.id}'")[0]["n"]
+    assert int(moved) < 2000
+    shop.assert_audit_ok(sale)
+
+
 def test_queued_orders_of_a_crowd_become_durable(shop):
     sale = shop.make_sale(stock=60)
     answers = in_flight(shop, crowd_of(sale, 200, headers="Prefer: respond-async\r\n"))

@@ -179,7 +179,8 @@ static void test_links(void **state)
         {"pay_1", "&sign=" LINK_SIGN, false},
         {"pay_1", LINK, false},
         {"pay_1", "", false},
-        {"a subject that is longer than any id can be, so long that it fits nowhere", LINK, false},
+        {"a subject that is longer than any id can be, so long that it fits nowhere",
+         LINK "&sign=" LINK_SIGN, false},
     };
     char sign[WEBSIGN_LINK_LEN + 1];
     websign_link(*state, STR("pay_1"), STR(LINK), sign);
